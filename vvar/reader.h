@@ -1,0 +1,325 @@
+// SPDX-License-Identifier: MIT
+//
+// The lock-free reader: every clock of a page, from one retry loop. Takes its
+// counter and its access to memory as policies; never writes, waits, allocates,
+// falls back or makes up a time. Freestanding core; any context, NMI included.
+// The page is hostile: whatever its bytes, a read ends and stays inside it.
+#ifndef VVAR_READER_H_
+#define VVAR_READER_H_
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "vvar/clocksource.h"
+#include "vvar/header.h"
+#include "vvar/latch.h"
+#include "vvar/page.h"
+#include "vvar/reading.h"
+#include "vvar/seqcount.h"
+#include "vvar/slot.h"
+#include "vvar/timebase.h"
+
+namespace vvar {
+
+namespace reader_internal {
+
+enum class RowKind : uint8_t { kUnknown, kPrecise, kCoarse };
+
+/// Where a slot keeps a clock: an index into base[] or coarse[].
+struct ClockRow {
+  RowKind kind = RowKind::kUnknown;
+  uint8_t index = 0;
+};
+
+struct ClockTable {
+  static constexpr uint32_t kIds = VVAR_CLOCK_TAI + 1;
+  ClockRow row[kIds];
+
+  /// Every id, negative ones included, has a row.
+  constexpr ClockRow RowOf(ClockId id) const {
+    const auto i = static_cast<uint32_t>(id);
+    return i < kIds ? row[i] : ClockRow{};
+  }
+};
+
+/// One row for each clock: a new one is a line here.
+inline constexpr ClockTable kClocks = [] {
+  ClockTable table;
+  using enum RowKind;
+  table.row[VVAR_CLOCK_REALTIME] = {kPrecise, VVAR_BASE_REALTIME};
+  table.row[VVAR_CLOCK_MONOTONIC] = {kPrecise, VVAR_BASE_MONOTONIC};
+  table.row[VVAR_CLOCK_MONOTONIC_RAW] = {kPrecise, VVAR_BASE_MONOTONIC_RAW};
+  table.row[VVAR_CLOCK_BOOTTIME] = {kPrecise, VVAR_BASE_BOOTTIME};
+  table.row[VVAR_CLOCK_TAI] = {kPrecise, VVAR_BASE_TAI};
+  table.row[VVAR_CLOCK_REALTIME_COARSE] = {kCoarse, VVAR_COARSE_REALTIME};
+  table.row[VVAR_CLOCK_MONOTONIC_COARSE] = {kCoarse, VVAR_COARSE_MONOTONIC};
+  return table;
+}();
+
+/// What a reader of nothing reads: never published.
+inline constexpr vvar_timeline kUnpublished = {};
+
+}  // namespace reader_internal
+
+/// Reads one timeline of a page. Copyable, shared freely by threads; reads do
+/// not touch the header.
+///
+/// Ordered reads give what clock_gettime() gives: a read that happens after
+/// another, on whatever CPU, is not earlier. Unordered reads give the exact
+/// value of an instant that may lie slightly before or after the call: cheaper,
+/// for stamps that are compared with each other only loosely. For both: every
+/// accepted read equals the published line at its counter value.
+///
+/// Progress: wait-free for the caller, bounded by kMaxTries; a retry takes a
+/// publication inside the read. Context: any, NMI and signal handlers included.
+template <ClockSource Clock, class Memory = PageMemory>
+class Reader {
+ public:
+  static constexpr uint32_t kMaxTries = 64;
+
+  /// A reader of nothing: each read says kNotReady.
+  constexpr Reader() = default;
+  /// A reader of a timeline that FindTimeline() found. It must stay mapped.
+  constexpr Reader(const vvar_timeline* timeline, Clock clock)
+      : timeline_(timeline), clock_(clock) {}
+
+  /// Attaches to timeline `index` of a page. Error: `*reader` is untouched.
+  [[nodiscard]] static PageStatus Attach(const void* bytes, size_t size,
+                                         uint32_t index, Clock clock,
+                                         Reader* reader) {
+    const vvar_timeline* timeline = nullptr;
+    const PageStatus status =
+        FindTimeline<Memory>(bytes, size, Clock::kCounterId, index, &timeline);
+    if (status == PageStatus::kOk) *reader = Reader(timeline, clock);
+    return status;
+  }
+
+  /// Returns the time of any clock. Ordering: as clock_gettime().
+  /// Error: < 1 ns of truncation against the published line.
+  [[nodiscard, gnu::always_inline]] inline NsReading Now(ClockId id) const {
+    return ReadClock<NsReading, Order::kOrdered>(id);
+  }
+  [[nodiscard, gnu::always_inline]] inline TimespecReading NowTimespec(
+      ClockId id) const {
+    return ReadClock<TimespecReading, Order::kOrdered>(id);
+  }
+
+  /// Returns the time of any clock. Ordering: none; see the class.
+  /// Error: as Now().
+  [[nodiscard, gnu::always_inline]] inline NsReading NowUnordered(
+      ClockId id) const {
+    return ReadClock<NsReading, Order::kUnordered>(id);
+  }
+  [[nodiscard, gnu::always_inline]] inline TimespecReading NowTimespecUnordered(
+      ClockId id) const {
+    return ReadClock<TimespecReading, Order::kUnordered>(id);
+  }
+
+  /// Returns a coarse clock, kUnknownClock for any other: the time of the last
+  /// publication, without reading a counter. Never above Now(). Does not notice
+  /// that its writer died.
+  [[nodiscard, gnu::always_inline]] inline NsReading NowCoarse(
+      ClockId id) const {
+    return ReadClock<NsReading, Order::kNone>(id);
+  }
+
+  /// Returns bounds of the true time. Ordering: as clock_gettime().
+  [[nodiscard, gnu::always_inline]] inline IntervalReading Interval(
+      ClockId id) const {
+    const ClockRow row = kClocks.RowOf(id);
+    if (row.kind != RowKind::kPrecise) [[unlikely]] {
+      return {0, 0, ReadStatus::kUnknownClock, ClockStatus::kNone};
+    }
+    Bounded line;
+    const ReadStatus status = ReadLine<Order::kOrdered>(row.index, line);
+    if (status != ReadStatus::kOk) [[unlikely]] {
+      return {0, 0, status, ClockStatus::kNone};
+    }
+    const uint64_t now_ns = line.Ns();
+    const uint64_t error_ns = line.ErrorNs();
+    // The truncated nanosecond belongs to the interval.
+    return {now_ns - error_ns, now_ns + error_ns + 1, status,
+            line.clock_status};
+  }
+
+  /// Reads every clock at one counter value. Ordering: as clock_gettime().
+  /// Error: `*out` is untouched unless kOk.
+  [[nodiscard]] ReadStatus Snapshot(SnapshotReading* out) const {
+    Full line;
+    const ReadStatus status = ReadLine<Order::kOrdered>(0, line);
+    if (status != ReadStatus::kOk) return status;
+    out->cycles = line.cycle_start + line.delta;
+    out->realtime_ns = line.Ns(VVAR_BASE_REALTIME);
+    out->monotonic_ns = line.Ns(VVAR_BASE_MONOTONIC);
+    out->monotonic_raw_ns = line.Ns(VVAR_BASE_MONOTONIC_RAW);
+    out->boottime_ns = line.Ns(VVAR_BASE_BOOTTIME);
+    out->tai_ns = line.Ns(VVAR_BASE_TAI);
+    out->realtime_coarse_ns = TimespecToNs(line.coarse[VVAR_COARSE_REALTIME]);
+    out->monotonic_coarse_ns = TimespecToNs(line.coarse[VVAR_COARSE_MONOTONIC]);
+    out->error_ns = line.ErrorNs();
+    out->tai_offset_sec = line.tai_offset_sec;
+    out->clock_status = line.status;
+    return status;
+  }
+
+  /// Returns the age of the current line: how long ago it began. Ordering:
+  /// none.
+  [[nodiscard]] AgeReading Age() const {
+    Bounded line;
+    const ReadStatus status =
+        ReadLine<Order::kUnordered>(VVAR_BASE_MONOTONIC, line);
+    if (status != ReadStatus::kOk && status != ReadStatus::kStale) {
+      return {0, status, ClockStatus::kNone};
+    }
+    return {line.AgeNs(), status, line.clock_status};
+  }
+
+  /// Returns the number of publications so far, modulo 2^31.
+  [[nodiscard]] uint32_t Publications() const {
+    return Memory::Load(timeline_->seq) >> 1;
+  }
+
+  constexpr const Clock& clock() const { return clock_; }
+
+ private:
+  enum class Order { kOrdered, kUnordered, kNone };
+  using ClockRow = reader_internal::ClockRow;
+  using RowKind = reader_internal::RowKind;
+  static constexpr const auto& kClocks = reader_internal::kClocks;
+
+  using Clocked = ClockView<Memory>;
+  using Bounded = BoundedView<Memory>;
+  using Full = LineView<Memory>;
+  template <class Reading>
+  using Coarse = typename CoarseViewOf<Memory, Reading>::Type;
+
+  /// The one retry loop. What must be consistent is inside; arithmetic is not.
+  template <Order kOrder, class Line>
+  [[gnu::always_inline]] inline ReadStatus ReadLine(uint32_t index,
+                                                    Line& line) const {
+    for (uint32_t tries = kMaxTries; tries != 0; --tries) {
+      const SeqToken seq = ReadBegin<Memory>(timeline_->seq);  // [R:begin]
+      const uint64_t cycles = ReadCounter<kOrder>(seq);        // [R:count]
+      const LatchSide side =
+          LoadLine<kOrder>(seq, cycles, index, line);        // [R:line]
+      const SeqToken end = ReadEnd<Memory>(timeline_->seq);  // [R:end]
+      if (Accepts(seq, end, side)) [[likely]]
+        return StatusOf<kOrder>(line);
+      clock_.Relax();
+    }
+    return ReadStatus::kBusy;
+  }
+
+  template <Order kOrder, class Line>
+  [[gnu::always_inline]] static inline ReadStatus StatusOf(const Line& line) {
+    if constexpr (kOrder != Order::kNone) {
+      const bool ours = line.counter_id == Clock::kCounterId;
+      if (ours && line.delta <= line.max_cycles) [[likely]] {
+        return ReadStatus::kOk;
+      }
+      if (line.Published()) {
+        if (line.counter_id == VVAR_COUNTER_NONE) return ReadStatus::kNoCounter;
+        return ours ? ReadStatus::kStale : ReadStatus::kWrongCounter;
+      }
+    }
+    return line.Published() ? ReadStatus::kOk : ReadStatus::kNotReady;
+  }
+
+  template <Order kOrder>
+  [[gnu::always_inline]] inline uint64_t ReadCounter(SeqToken after) const {
+    if constexpr (kOrder == Order::kOrdered) return clock_.Read(after);
+    if constexpr (kOrder == Order::kUnordered) return clock_.ReadUnordered();
+    return 0;
+  }
+
+  /// Loads the line that is valid at `cycles`: the current one or, when the
+  /// counter is before it, the previous one; if that is being rewritten, the
+  /// current one, held at its start.
+  template <Order kOrder, class Line>
+  [[gnu::always_inline]] inline LatchSide LoadLine(SeqToken seq,
+                                                   uint64_t cycles,
+                                                   uint32_t index,
+                                                   Line& line) const {
+    if (!line.Load(timeline_->slot[CurrentSlot(seq)], index)) [[unlikely]] {
+      return LatchSide::kNeither;
+    }
+    if constexpr (kOrder != Order::kNone) {
+      const int64_t delta = Delta(cycles, line);
+      if (delta < 0) [[unlikely]] {
+        return LoadEarlierLine(seq, cycles, index, line);
+      }
+      line.delta = static_cast<uint64_t>(delta);
+    }
+    return LatchSide::kCurrent;
+  }
+
+  template <class Line>
+  LatchSide LoadEarlierLine(SeqToken seq, uint64_t cycles, uint32_t index,
+                            Line& line) const {
+    LatchSide side = LatchSide::kCurrent;
+    // A counter that was withdrawn has no say in which line is valid.
+    if (line.counter_id == Clock::kCounterId && PreviousIsReadable(seq)) {
+      const bool whole = line.Load(timeline_->slot[IdleSlot(seq)], index);
+      side = whole ? LatchSide::kPrevious : LatchSide::kNeither;
+    }
+    line.delta = HoldAtStart(Delta(cycles, line), line.max_cycles);
+    return side;
+  }
+
+  template <class Line>
+  static int64_t Delta(uint64_t cycles, const Line& line) {
+    return SignedDelta(cycles, line.cycle_start, Clock::kCounterBits);
+  }
+
+  /// A counter a little before the line (skew between CPUs) counts as at its
+  /// start; one before it by more than the line's whole span does not belong to
+  /// this page, and no max_cycles admits the value returned for it.
+  static uint64_t HoldAtStart(int64_t delta, uint64_t max_cycles) {
+    if (delta >= 0) return static_cast<uint64_t>(delta);
+    const uint64_t behind = uint64_t{0} - static_cast<uint64_t>(delta);
+    return behind <= max_cycles ? 0 : UINT64_MAX;
+  }
+
+  template <class Reading, Order kOrder>
+  [[gnu::always_inline]] inline Reading ReadClock(ClockId id) const {
+    const ClockRow row = kClocks.RowOf(id);
+    if constexpr (kOrder != Order::kNone) {
+      if (row.kind == RowKind::kPrecise) [[likely]] {
+        return ReadAs<Reading, kOrder, Clocked>(row.index);
+      }
+    }
+    if (row.kind == RowKind::kCoarse) {
+      return ReadAs<Reading, Order::kNone, Coarse<Reading>>(row.index);
+    }
+    return WithoutTime<Reading>(ReadStatus::kUnknownClock);
+  }
+
+  template <class Reading, Order kOrder, class Line>
+  [[gnu::always_inline]] inline Reading ReadAs(uint32_t index) const {
+    Line line;
+    const ReadStatus status = ReadLine<kOrder>(index, line);
+    if (status != ReadStatus::kOk) [[unlikely]] {
+      return WithoutTime<Reading>(status);
+    }
+    if constexpr (requires(Reading r) { r.ns; }) {
+      return {line.Ns(), status};
+    } else {
+      const Timespec time = line.Time();
+      return {time.sec, time.nsec, status};
+    }
+  }
+
+  template <class Reading>
+  static constexpr Reading WithoutTime(ReadStatus status) {
+    Reading reading = {};
+    reading.status = status;
+    return reading;
+  }
+
+  const vvar_timeline* timeline_ = &reader_internal::kUnpublished;
+  [[no_unique_address]] Clock clock_ = {};
+};
+
+}  // namespace vvar
+
+#endif  // VVAR_READER_H_

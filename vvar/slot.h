@@ -1,0 +1,188 @@
+// SPDX-License-Identifier: MIT
+//
+// The words of a slot and the values they stand for: the writer's stores and
+// the readers' loads, mirror images of each other. Freestanding core. Each word
+// is loaded once; the sequence that makes them one publication is latch.h's.
+#ifndef VVAR_SLOT_H_
+#define VVAR_SLOT_H_
+
+#include <stdint.h>
+
+#include "vvar/page.h"
+#include "vvar/reading.h"
+#include "vvar/timebase.h"
+
+namespace vvar {
+
+/// [W:line] Stores every word of a line. Context: the writer, between
+/// [W:open] and [W:close], into the idle slot.
+template <class Memory>
+void StoreLine(vvar_slot& slot, const Line& line) {
+  Memory::Store(slot.cycle_start, line.cycle_start);
+  Memory::Store(slot.max_cycles, line.max_cycles);
+  Memory::Store(slot.mult, line.scale.mult);
+  Memory::Store(slot.shift, line.scale.shift);
+  Memory::Store(slot.counter_id, line.counter_id);
+  const auto status = static_cast<uint32_t>(line.status);
+  Memory::Store(slot.status, status);
+  for (uint32_t i = 0; i < VVAR_BASES; ++i) {
+    Memory::Store(slot.base[i].sec, line.base[i].sec);
+    Memory::Store(slot.base[i].nsec_shifted, line.base[i].nsec_shifted);
+  }
+  Memory::Store(slot.raw_mult, line.raw_mult);
+  Memory::Store(slot.error_growth_ppb, line.error_growth_ppb);
+  Memory::Store(slot.error_ns, line.error_ns);
+  for (uint32_t i = 0; i < VVAR_COARSES; ++i) {
+    Memory::Store(slot.coarse[i].ns, TimespecToNs(line.coarse[i]));
+    Memory::Store(slot.coarse[i].sec, line.coarse[i].sec);
+    Memory::Store(slot.coarse[i].nsec, line.coarse[i].nsec);
+    Memory::Store(slot.coarse[i].status, status);
+  }
+  Memory::Store(slot.tai_offset_sec, line.tai_offset_sec);
+  Memory::Store(slot.leap_state, line.leap_state);
+  Memory::Store(slot.was_set_count, line.was_set_count);
+}
+
+/// [R:line] Loads every word of a line.
+template <class Memory>
+void LoadLine(const vvar_slot& slot, Line& line) {
+  line.cycle_start = Memory::Load(slot.cycle_start);
+  line.max_cycles = Memory::Load(slot.max_cycles);
+  line.scale = {Memory::Load(slot.mult), Memory::Load(slot.shift)};
+  line.raw_mult = Memory::Load(slot.raw_mult);
+  line.counter_id = Memory::Load(slot.counter_id);
+  line.status = static_cast<ClockStatus>(Memory::Load(slot.status));
+  for (uint32_t i = 0; i < VVAR_BASES; ++i) {
+    line.base[i] = {Memory::Load(slot.base[i].sec),
+                    Memory::Load(slot.base[i].nsec_shifted)};
+  }
+  line.error_ns = Memory::Load(slot.error_ns);
+  line.error_growth_ppb = Memory::Load(slot.error_growth_ppb);
+  for (uint32_t i = 0; i < VVAR_COARSES; ++i) {
+    line.coarse[i] = {Memory::Load(slot.coarse[i].sec),
+                      Memory::Load(slot.coarse[i].nsec)};
+  }
+  line.tai_offset_sec = Memory::Load(slot.tai_offset_sec);
+  line.leap_state = Memory::Load(slot.leap_state);
+  line.was_set_count = Memory::Load(slot.was_set_count);
+}
+
+/// A view: the words that one kind of read needs. Each has Load(slot, index),
+/// which is [R:line]; `delta` is the age of the line, filled in by the reader.
+/// Load() returns whether the line kept its date meanwhile: a reader that slept
+/// while seq went round, 2^31 publications, would not notice otherwise. (A
+/// coarse view has no date: after such a sleep its halves may differ.)
+
+/// One precise clock, by its index in vvar_slot.base.
+template <class Memory>
+struct ClockView {
+  uint64_t cycle_start;
+  uint64_t max_cycles;
+  Scale scale;
+  uint32_t counter_id;
+  Timebase base;
+  uint64_t delta;
+
+  [[nodiscard, gnu::always_inline]] bool Load(const vvar_slot& slot,
+                                              uint32_t index) {
+    cycle_start = Memory::Load(slot.cycle_start);
+    max_cycles = Memory::Load(slot.max_cycles);
+    scale = {Memory::Load(index == VVAR_BASE_MONOTONIC_RAW ? slot.raw_mult
+                                                           : slot.mult),
+             Memory::Load(slot.shift)};
+    counter_id = Memory::Load(slot.counter_id);
+    base = {Memory::Load(slot.base[index].sec),
+            Memory::Load(slot.base[index].nsec_shifted)};
+    return Memory::Load(slot.cycle_start) == cycle_start;
+  }
+  uint64_t Ns() const { return NsAfter(base, scale, delta); }
+  Timespec Time() const { return TimespecAfter(base, scale, delta); }
+  uint64_t AgeNs() const { return CyclesToNs(delta, scale, 0); }
+  bool Published() const { return scale.mult != 0; }
+};
+
+/// One precise clock and what its writer vouches for.
+template <class Memory>
+struct BoundedView : ClockView<Memory> {
+  ClockStatus clock_status;
+  uint64_t error_ns;
+  uint32_t error_growth_ppb;
+
+  [[nodiscard, gnu::always_inline]] bool Load(const vvar_slot& slot,
+                                              uint32_t index) {
+    clock_status = static_cast<ClockStatus>(Memory::Load(slot.status));
+    error_ns = Memory::Load(slot.error_ns);
+    error_growth_ppb = Memory::Load(slot.error_growth_ppb);
+    return ClockView<Memory>::Load(slot, index);
+  }
+  uint64_t ErrorNs() const {
+    return ErrorNsAfter(error_ns, this->AgeNs(), error_growth_ppb);
+  }
+};
+
+/// Every clock; `index` is not used.
+template <class Memory>
+struct LineView : Line {
+  uint64_t delta;
+
+  [[nodiscard]] bool Load(const vvar_slot& slot, uint32_t /*index*/) {
+    LoadLine<Memory>(slot, *this);
+    return Memory::Load(slot.cycle_start) == cycle_start;
+  }
+  uint64_t Ns(uint32_t index) const {
+    return NsAfter(base[index], ScaleOf(index), delta);
+  }
+  uint64_t ErrorNs() const {
+    return ErrorNsAfter(error_ns, CyclesToNs(delta, scale, 0),
+                        error_growth_ppb);
+  }
+  bool Published() const { return scale.mult != 0; }
+};
+
+/// One coarse clock in ns, by its index in vvar_slot.coarse: no counter, no
+/// age.
+template <class Memory>
+struct CoarseNsView {
+  uint64_t ns;
+  uint32_t status;
+
+  [[nodiscard, gnu::always_inline]] bool Load(const vvar_slot& slot,
+                                              uint32_t index) {
+    ns = Memory::Load(slot.coarse[index].ns);
+    status = Memory::Load(slot.coarse[index].status);
+    return true;
+  }
+  uint64_t Ns() const { return ns; }
+  bool Published() const { return status != VVAR_STATUS_NONE; }
+};
+
+/// The same as a timespec.
+template <class Memory>
+struct CoarseTimespecView {
+  Timespec time;
+  uint32_t status;
+
+  [[nodiscard, gnu::always_inline]] bool Load(const vvar_slot& slot,
+                                              uint32_t index) {
+    time = {Memory::Load(slot.coarse[index].sec),
+            Memory::Load(slot.coarse[index].nsec)};
+    status = Memory::Load(slot.coarse[index].status);
+    return true;
+  }
+  Timespec Time() const { return time; }
+  bool Published() const { return status != VVAR_STATUS_NONE; }
+};
+
+/// The coarse view that a kind of reading needs.
+template <class Memory, class Reading>
+struct CoarseViewOf {
+  using Type = CoarseTimespecView<Memory>;
+};
+template <class Memory>
+struct CoarseViewOf<Memory, NsReading> {
+  using Type = CoarseNsView<Memory>;
+};
+
+}  // namespace vvar
+
+#endif  // VVAR_SLOT_H_
