@@ -1,0 +1,11 @@
+"""Why: our BUILD files and Bazel 4.2's own load these names from @rules_cc;
+in Bazel 4.2 each is still a native rule."""
+
+cc_binary = native.cc_binary
+cc_import = native.cc_import
+cc_library = native.cc_library
+cc_proto_library = native.cc_proto_library
+cc_test = native.cc_test
+cc_toolchain = native.cc_toolchain
+cc_toolchain_suite = native.cc_toolchain_suite
+objc_library = native.objc_library
