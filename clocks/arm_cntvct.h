@@ -141,6 +141,14 @@ class ArmCntvct {
 
 static_assert(ClockSource<ArmCntvct>);
 
+/// Describes the counter, without ECV: only the kernel knows (HWCAP2_ECV).
+/// Source: DDI 0487 D11.1: the system counter runs at a fixed frequency.
+inline CounterInfo<ArmCntvct> QueryCounter(ArmCntvct) {
+  const uint64_t hz = ArmCntvct::ReadHz();
+  return {ArmCntvct(), true, false,
+          hz == 0 ? HzSource::kUnknown : HzSource::kCounterRegister, hz};
+}
+
 }  // namespace vvar
 
 #endif  // VVAR_CLOCKS_ARM_CNTVCT_H_

@@ -94,6 +94,13 @@ class RiscvTime {
 
 static_assert(ClockSource<RiscvTime>);
 
+/// Describes the counter; its frequency is the platform's to tell.
+/// Source: unprivileged ISA, Zicntr: time ticks at a constant rate, alike on
+/// all harts of an execution environment.
+inline CounterInfo<RiscvTime> QueryCounter(RiscvTime) {
+  return {RiscvTime(), true, false, HzSource::kUnknown, 0};
+}
+
 }  // namespace vvar
 
 #endif  // VVAR_CLOCKS_RISCV_TIME_H_

@@ -79,7 +79,6 @@ class X86Tsc {
   bool has_rdtscp_ = false;
 };
 
-static_assert(ClockSource<X86Tsc>);
 
 /// Four registers of a CPUID leaf.
 struct CpuidLeaf {
@@ -164,6 +163,15 @@ struct X86TscInfo {
     }
   }
 };
+
+static_assert(ClockSource<X86Tsc>);
+
+/// Describes this CPU's counter. Context: reads CPUID, which a hypervisor traps.
+inline CounterInfo<X86Tsc> QueryCounter(X86Tsc) {
+  const X86TscInfo info = X86TscInfo::Query();
+  return {info.Counter(), info.has_tsc && info.invariant, info.hypervisor,
+          info.hz_source, info.hz};
+}
 
 }  // namespace vvar
 

@@ -62,6 +62,16 @@ concept ClockSource = requires(const C& counter, uint32_t after) {
   counter.Relax();
 };
 
+/// What is known of a machine's counter, whatever its kind.
+template <ClockSource Clock>
+struct CounterInfo {
+  Clock clock;         ///< With the cheapest right read this CPU has.
+  bool constant_rate;  ///< The same in all power states, on all CPUs.
+  bool hypervisor;     ///< Somebody may move this machine to another counter.
+  HzSource hz_source;
+  uint64_t hz;  ///< Nominal; 0 if unknown.
+};
+
 }  // namespace vvar
 
 #endif  // VVAR_CLOCKSOURCE_H_

@@ -1,0 +1,202 @@
+// SPDX-License-Identifier: MIT
+//
+// Time inside one process: one line starts a ticker and gives a clock, and with
+// it std::chrono clock types. Nothing happens before main(); what cannot use
+// the counter falls back to the system and says so. User space.
+#ifndef VVAR_HOSTED_CLOCK_H_
+#define VVAR_HOSTED_CLOCK_H_
+
+#include <pthread.h>
+#include <stdint.h>
+#include <string.h>
+#include <sys/auxv.h>
+
+#include <atomic>
+#include <chrono>
+#include <memory>
+#include <utility>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "fallback/chain.h"
+#include "hosted/counter.h"
+#include "hosted/shared_page.h"
+#include "hosted/updater.h"
+
+namespace vvar::hosted {
+
+/// The functions of the vDSO that the kernel gave this process.
+inline fallback::VdsoFunctions SystemVdso() {
+  return fallback::FindVdsoFunctions(
+      fallback::VdsoImage::FromMappedByKernel(getauxval(AT_SYSINFO_EHDR)));
+}
+
+/// A PageConfig for the counter of this machine. counter_hz is 0 when nobody
+/// names it: the updater then stores what it measured.
+inline PageConfig ConfigFor(const CounterInfo<NativeClock>& counter,
+                            const UpdaterOptions& options) {
+  return {NativeClock::kCounterId,
+          NativeClock::kCounterBits,
+          counter.hz,
+          NewInstanceId(),
+          VVAR_FEATURE_USER_COUNTER,
+          /*timeline_count=*/1,
+          /*resolution_ns=*/1,
+          static_cast<uint32_t>(absl::ToInt64Nanoseconds(options.tick))};
+}
+
+/// A clock of this process, kept by a thread of its own. RAII: the destructor
+/// stops the thread. Any number may exist; each has its own page.
+///
+///   vvar::hosted::InProcessClock clock;
+///   uint64_t ns = clock.Now(vvar::ClockId::kMonotonic);
+///
+/// Start-up takes options.calibration and a millisecond or two.
+class InProcessClock {
+ public:
+  /// Never fails: where a page cannot be kept, status() says why, and reads go
+  /// to the vDSO or the kernel.
+  explicit InProcessClock(const UpdaterOptions& options = {})
+      : chain_({}, SystemVdso()), status_(Start(options)) {}
+  ~InProcessClock() {
+    if (!ticking_) return;
+    loop_->Stop();
+    pthread_join(thread_, nullptr);
+  }
+  InProcessClock(const InProcessClock&) = delete;
+  InProcessClock& operator=(const InProcessClock&) = delete;
+
+  /// Ok, or why this clock is no faster than the system's.
+  const absl::Status& status() const { return status_; }
+
+  /// Returns the time of a clock. Units: ns since its epoch, modulo 2^64.
+  /// Ordering: as clock_gettime(). Context: any thread, signal handlers.
+  uint64_t Now(ClockId id) const {
+    const NsReading reading = chain_.page().Now(id);
+    if (reading.ok()) [[likely]] return reading.ns;
+    return chain_.Now(static_cast<int32_t>(id)).ns();
+  }
+  /// The same, unordered: see Reader.
+  uint64_t NowUnordered(ClockId id) const {
+    const NsReading reading = chain_.page().NowUnordered(id);
+    if (reading.ok()) [[likely]] return reading.ns;
+    return chain_.NowUnordered(static_cast<int32_t>(id)).ns();
+  }
+
+  /// The page's reader, for intervals, snapshots and statuses.
+  const Reader<NativeClock>& reader() const { return chain_.page(); }
+  /// The chain, which says which leg answers.
+  const fallback::Chain<>& chain() const { return chain_; }
+
+ private:
+  absl::Status Start(const UpdaterOptions& options) {
+    absl::Status valid = CheckOptions(options);
+    if (!valid.ok()) return valid;
+    absl::StatusOr<CounterInfo<NativeClock>> counter = FindCounter();
+    if (!counter.ok()) return counter.status();
+    absl::StatusOr<WritablePage> page =
+        WritablePage::CreateAnonymous(ConfigFor(*counter, options));
+    if (!page.ok()) return page.status();
+    page_ = *std::move(page);
+    updater_ = std::make_unique<Updater>(
+        page_.bytes(), *counter,
+        std::make_unique<KernelReference>(counter->clock), options);
+    absl::StatusOr<std::unique_ptr<TickLoop>> loop =
+        TickLoop::Create(updater_->tick_ns());
+    if (!loop.ok()) return loop.status();
+    loop_ = *std::move(loop);
+    // Not std::thread, whose constructor throws where this has to fall back.
+    const int error = pthread_create(
+        &thread_, nullptr,
+        [](void* self) -> void* {
+          auto& clock = *static_cast<InProcessClock*>(self);
+          clock.loop_->Run(*clock.updater_);
+          return nullptr;
+        },
+        this);
+    if (error != 0) {
+      return absl::ResourceExhaustedError(
+          absl::StrCat("pthread_create: ", strerror(error)));
+    }
+    ticking_ = true;
+    chain_ = fallback::Chain<>(
+        Reader<NativeClock>(&page_.bytes().timeline[0], counter->clock),
+        chain_.vdso());
+    return absl::OkStatus();
+  }
+
+  fallback::Chain<> chain_;
+  WritablePage page_;
+  std::unique_ptr<Updater> updater_;
+  std::unique_ptr<TickLoop> loop_;
+  pthread_t thread_ = {};
+  bool ticking_ = false;
+  absl::Status status_;
+};
+
+/// Returns the process's clock behind the std::chrono types below; the first
+/// call starts it (some 15 ms), from whichever thread. It is never destroyed,
+/// so that late readers find it.
+inline const InProcessClock& ProcessClock() {
+  static const auto* const clock = new InProcessClock();
+  return *clock;
+}
+
+namespace clock_internal {
+
+template <ClockId kId, bool kOrdered>
+struct ChronoClock {
+  using rep = int64_t;
+  using period = std::nano;
+  using duration = std::chrono::nanoseconds;
+
+  static duration SinceEpoch() {
+    const InProcessClock& clock = ProcessClock();
+    return duration(static_cast<int64_t>(kOrdered ? clock.Now(kId)
+                                                  : clock.NowUnordered(kId)));
+  }
+};
+
+}  // namespace clock_internal
+
+/// MONOTONIC, as std::chrono::steady_clock has it here, without the call.
+struct steady_clock
+    : clock_internal::ChronoClock<ClockId::kMonotonic, /*kOrdered=*/true> {
+  using time_point = std::chrono::time_point<steady_clock>;
+  static constexpr bool is_steady = true;
+  static time_point now() noexcept { return time_point(SinceEpoch()); }
+};
+
+/// The same clock read without ordering: its readings, too, never decrease
+/// within one thread, but across threads an effect may seem to precede its
+/// cause by the depth of a CPU's pipeline.
+struct unordered_steady_clock
+    : clock_internal::ChronoClock<ClockId::kMonotonic, /*kOrdered=*/false> {
+  using time_point = std::chrono::time_point<unordered_steady_clock>;
+  static constexpr bool is_steady = true;
+  static time_point now() noexcept { return time_point(SinceEpoch()); }
+};
+
+/// REALTIME. to_sys() and from_sys() make it a clock that std::chrono converts.
+struct system_clock
+    : clock_internal::ChronoClock<ClockId::kRealtime, /*kOrdered=*/true> {
+  using time_point = std::chrono::time_point<system_clock>;
+  static constexpr bool is_steady = false;
+  static time_point now() noexcept { return time_point(SinceEpoch()); }
+
+  template <class Duration>
+  static std::chrono::sys_time<Duration> to_sys(
+      const std::chrono::time_point<system_clock, Duration>& time) {
+    return std::chrono::sys_time<Duration>(time.time_since_epoch());
+  }
+  template <class Duration>
+  static std::chrono::time_point<system_clock, Duration> from_sys(
+      const std::chrono::sys_time<Duration>& time) {
+    return std::chrono::time_point<system_clock, Duration>(
+        time.time_since_epoch());
+  }
+};
+
+}  // namespace vvar::hosted
+
+#endif  // VVAR_HOSTED_CLOCK_H_

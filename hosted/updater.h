@@ -1,0 +1,239 @@
+// SPDX-License-Identifier: MIT
+//
+// The writer of a page in user space: a timekeeper, its discipline and a Writer
+// in one. Either a loop of the caller's calls Tick(), or Ticker runs it on a
+// thread. Readers never calibrate and never wait for it.
+#ifndef VVAR_HOSTED_UPDATER_H_
+#define VVAR_HOSTED_UPDATER_H_
+
+#include <errno.h>
+#include <poll.h>
+#include <stdint.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <sys/timerfd.h>
+#include <unistd.h>
+
+#include <atomic>
+#include <memory>
+#include <thread>
+#include <utility>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/strings/str_cat.h"
+#include "absl/time/time.h"
+#include "clocks/native.h"
+#include "hosted/discipline.h"
+#include "hosted/reference.h"
+#include "vvar/header.h"
+#include "vvar/timekeeper.h"
+#include "vvar/writer.h"
+
+namespace vvar::hosted {
+
+/// How a page is kept.
+struct UpdaterOptions {
+  absl::Duration tick = absl::Milliseconds(1);
+  /// Readers refuse a line older than this.
+  absl::Duration max_age = absl::Seconds(2);
+  /// How long the start measures.
+  absl::Duration calibration = absl::Milliseconds(12);
+};
+
+/// Error: InvalidArgument, naming the option, its value and its range.
+inline absl::Status CheckOptions(const UpdaterOptions& options) {
+  if (options.tick < absl::Microseconds(100) ||
+      options.tick > absl::Seconds(1)) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("tick: ", absl::FormatDuration(options.tick),
+                     "; expected 100us to 1s"));
+  }
+  if (options.max_age < 4 * options.tick || options.max_age > absl::Hours(1)) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("max_age: ", absl::FormatDuration(options.max_age),
+                     "; expected 4 ticks to 1h"));
+  }
+  return absl::OkStatus();
+}
+
+/// The one writer of timeline 0 of a page. Context: one thread at a time.
+class Updater {
+ public:
+  /// Calibrates, then starts the page's time or goes on with what is there.
+  /// `page` has been formatted, and is this process's to write. Takes
+  /// options.calibration and, when it goes on, up to a tick more.
+  Updater(vvar_page& page, const CounterInfo<NativeClock>& counter,
+          std::unique_ptr<Reference> reference, const UpdaterOptions& options)
+      : page_(page),
+        reference_(std::move(reference)),
+        tick_ns_(static_cast<uint64_t>(absl::ToInt64Nanoseconds(options.tick))),
+        discipline_(*reference_,
+                    absl::ToInt64Nanoseconds(options.calibration), tick_ns_),
+        timekeeper_(Config(options)),
+        writer_(&page.timeline[0], counter.clock) {
+    writer_.SetWriterId(static_cast<uint32_t>(getpid()));
+    Line line;
+    writer_.LoadCurrentLine(&line);
+    WaitForLine(line);
+    continued_ =
+        discipline_.Continue(timekeeper_, line, writer_.clock().Read());
+    if (!continued_) {
+      discipline_.Start(timekeeper_, writer_.clock().Read());
+      writer_.PublishLine(timekeeper_.line());
+    }
+  }
+
+  /// One update: measures, steers, publishes. Call it each options.tick, or
+  /// when the reference is known to have changed. kTooEarly: called again
+  /// within the lead of the last; nothing was done.
+  PublishStatus Tick() {
+    if (!timekeeper_.LineHasBegun(writer_.clock().Read())) {
+      return PublishStatus::kTooEarly;
+    }
+    discipline_.Steer(timekeeper_);
+    return writer_.Publish(timekeeper_);
+  }
+
+  /// The last update of a writer that leaves: says so on the page. Readers go
+  /// on until the line's age limit. Waits up to a lead.
+  void Finish() {
+    while (!timekeeper_.LineHasBegun(writer_.clock().Read())) {
+      writer_.clock().Relax();
+    }
+    timekeeper_.SetStatus(discipline_.quality().synchronised
+                              ? ClockStatus::kFreeRunning
+                              : ClockStatus::kUnsynchronised);
+    writer_.Publish(timekeeper_);
+    writer_.SetWriterId(0);
+  }
+
+  /// Whether the page's time was taken over from an earlier writer.
+  bool continued() const { return continued_; }
+  const Discipline& discipline() const { return discipline_; }
+  const Timekeeper& timekeeper() const { return timekeeper_; }
+  uint64_t tick_ns() const { return tick_ns_; }
+
+ private:
+  /// A line begins half a tick ahead, so that the next tick finds it begun; 1
+  /// ms is more than a publication is ever held up but by preemption.
+  uint64_t LeadNs() const {
+    return tick_ns_ / 2 < 1'000'000 ? tick_ns_ / 2 : 1'000'000;
+  }
+
+  /// A page that was never formatted for a frequency gets the measured one; one
+  /// that has lines on it keeps its own.
+  TimekeeperConfig Config(const UpdaterOptions& options) {
+    vvar_header& header = page_.header;
+    if (PageMemory::Load(header.counter_hz) == 0) {
+      PageMemory::Store(header.counter_hz, discipline_.measured_hz());
+    }
+    return {NativeClock::kCounterId,
+            NativeClock::kCounterBits,
+            PageMemory::Load(header.counter_hz),
+            LeadNs(),
+            tick_ns_,
+            static_cast<uint64_t>(absl::ToInt64Nanoseconds(options.max_age))};
+  }
+
+  /// A dead writer's last line may begin in the near future.
+  void WaitForLine(const Line& line) {
+    if (line.scale.mult == 0) return;
+    const uint64_t lead_cycles = NsToCycles(kLongestLeadNs, line.scale);
+    for (;;) {
+      const int64_t ahead =
+          -SignedDelta(writer_.clock().Read(), line.cycle_start,
+                       NativeClock::kCounterBits);
+      if (ahead <= 0 || static_cast<uint64_t>(ahead) > lead_cycles) return;
+      std::this_thread::yield();
+    }
+  }
+  static constexpr uint64_t kLongestLeadNs = 10'000'000;
+
+  vvar_page& page_;
+  std::unique_ptr<Reference> reference_;
+  uint64_t tick_ns_;
+  Discipline discipline_;
+  Timekeeper timekeeper_;
+  Writer<NativeClock> writer_;
+  bool continued_ = false;
+};
+
+/// Runs an updater: at each tick, and at once when somebody sets REALTIME.
+/// Run() may be given to a thread or be the whole of a daemon's main().
+class TickLoop {
+ public:
+  /// Error: Internal, naming the call that failed.
+  static absl::StatusOr<std::unique_ptr<TickLoop>> Create(uint64_t tick_ns) {
+    auto loop = std::unique_ptr<TickLoop>(new TickLoop());
+    if (loop->tick_fd_ < 0 || loop->set_fd_ < 0 || loop->stop_fd_ < 0) {
+      return absl::InternalError(
+          absl::StrCat("timerfd or eventfd: ", strerror(errno)));
+    }
+    itimerspec tick = {};
+    tick.it_interval.tv_sec = static_cast<time_t>(tick_ns / 1'000'000'000);
+    tick.it_interval.tv_nsec = static_cast<long>(tick_ns % 1'000'000'000);
+    tick.it_value = tick.it_interval;
+    if (timerfd_settime(loop->tick_fd_, 0, &tick, nullptr) != 0) {
+      return absl::InternalError(
+          absl::StrCat("timerfd_settime: ", strerror(errno)));
+    }
+    loop->WatchForSet();
+    return loop;
+  }
+  ~TickLoop() {
+    close(tick_fd_);
+    close(set_fd_);
+    close(stop_fd_);
+  }
+  TickLoop(const TickLoop&) = delete;
+  TickLoop& operator=(const TickLoop&) = delete;
+
+  /// Calls updater.Tick() until Stop().
+  void Run(Updater& updater) {
+    pollfd fds[] = {{tick_fd_, POLLIN, 0}, {set_fd_, POLLIN, 0},
+                    {stop_fd_, POLLIN, 0}};
+    while (!stopped_.load(std::memory_order_relaxed)) {
+      if (poll(fds, 3, -1) < 0 && errno != EINTR) return;
+      uint64_t count;
+      if ((fds[0].revents & POLLIN) != 0) {
+        (void)!read(tick_fd_, &count, sizeof(count));
+      }
+      if ((fds[1].revents & POLLIN) != 0) {
+        (void)!read(set_fd_, &count, sizeof(count));  // ECANCELED: it was set
+        WatchForSet();
+      }
+      updater.Tick();
+    }
+  }
+
+  /// Ends Run(). Context: any thread, and signal handlers.
+  void Stop() {
+    stopped_.store(true, std::memory_order_relaxed);
+    const uint64_t one = 1;
+    (void)!write(stop_fd_, &one, sizeof(one));
+  }
+
+ private:
+  TickLoop()
+      : tick_fd_(timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK)),
+        set_fd_(timerfd_create(CLOCK_REALTIME, TFD_CLOEXEC | TFD_NONBLOCK)),
+        stop_fd_(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)) {}
+
+  /// A timer that never expires, but is cancelled when REALTIME is set.
+  void WatchForSet() {
+    itimerspec never = {};
+    never.it_value.tv_sec = INT32_MAX;
+    timerfd_settime(set_fd_, TFD_TIMER_ABSTIME | TFD_TIMER_CANCEL_ON_SET,
+                    &never, nullptr);
+  }
+
+  int tick_fd_;
+  int set_fd_;
+  int stop_fd_;
+  std::atomic<bool> stopped_ = false;
+};
+
+}  // namespace vvar::hosted
+
+#endif  // VVAR_HOSTED_UPDATER_H_
