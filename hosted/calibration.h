@@ -24,8 +24,8 @@ struct FittedLine {
 
   /// Returns its value at `cycles`, less `base_ns`.
   double NsAt(uint64_t cycles, int64_t base_ns) const {
-    const auto delta = static_cast<double>(
-        static_cast<int64_t>(cycles - origin_cycles));
+    const auto delta =
+        static_cast<double>(static_cast<int64_t>(cycles - origin_cycles));
     return static_cast<double>(origin_ns - base_ns) + offset_ns +
            delta * ns_per_cycle;
   }
@@ -64,8 +64,7 @@ inline FittedLine FitLine(const std::vector<Bracket>& brackets) {
     sum_xy += x * y;
   }
   const double spread = n * sum_xx - sum_x * sum_x;
-  line.ns_per_cycle =
-      spread > 0 ? (n * sum_xy - sum_x * sum_y) / spread : 0.0;
+  line.ns_per_cycle = spread > 0 ? (n * sum_xy - sum_x * sum_y) / spread : 0.0;
   line.offset_ns = (sum_y - line.ns_per_cycle * sum_x) / n;
   return line;
 }

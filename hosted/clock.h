@@ -73,13 +73,15 @@ class InProcessClock {
   /// Ordering: as clock_gettime(). Context: any thread, signal handlers.
   uint64_t Now(ClockId id) const {
     const NsReading reading = chain_.page().Now(id);
-    if (reading.ok()) [[likely]] return reading.ns;
+    if (reading.ok()) [[likely]]
+      return reading.ns;
     return chain_.Now(static_cast<int32_t>(id)).ns();
   }
   /// The same, unordered: see Reader.
   uint64_t NowUnordered(ClockId id) const {
     const NsReading reading = chain_.page().NowUnordered(id);
-    if (reading.ok()) [[likely]] return reading.ns;
+    if (reading.ok()) [[likely]]
+      return reading.ns;
     return chain_.NowUnordered(static_cast<int32_t>(id)).ns();
   }
 

@@ -69,8 +69,8 @@ class Discipline {
   }
 
   /// Goes on from a line that another writer left, where now lies. Returns
-  /// false, for Start() to do, when it cannot be continued, or has fallen so far
-  /// behind that it has to jump forward: readers found it stale long ago.
+  /// false, for Start() to do, when it cannot be continued, or has fallen so
+  /// far behind that it has to jump forward: readers found it stale long ago.
   [[nodiscard]] bool Continue(Timekeeper& timekeeper, const Line& line,
                               uint64_t now) {
     if (!timekeeper.Continue(line) || !timekeeper.LineHasBegun(now)) {
@@ -95,7 +95,8 @@ class Discipline {
     quality_ = reference_.Quality();
     const Bracket mono = reference_.ReadNarrowest(ClockId::kMonotonic, kTries);
     const Bracket real = reference_.ReadNarrowest(ClockId::kRealtime, kTries);
-    const Bracket raw = reference_.ReadNarrowest(ClockId::kMonotonicRaw, kTries);
+    const Bracket raw =
+        reference_.ReadNarrowest(ClockId::kMonotonicRaw, kTries);
     if (Usable(mono) && timekeeper.LineHasBegun(mono.midpoint())) {
       const auto elapsed_ns = static_cast<double>(mono.ns - last_mono_ns_);
       last_mono_ns_ = mono.ns;
@@ -120,7 +121,7 @@ class Discipline {
   const ReferenceQuality& quality() const { return quality_; }
 
  private:
-  static constexpr int kTries = 4;
+  static constexpr int kTries = 3;
   /// A step is as exact as one bracket: what is left of it shows in the mean of
   /// this many, and is stepped too if it is more than that mean's noise.
   static constexpr int kDifferences = 256;
@@ -145,13 +146,12 @@ class Discipline {
   static double Offset(const Timekeeper& timekeeper, uint32_t index,
                        const Bracket& bracket) {
     const Line& line = timekeeper.line();
-    const Timebase at = line.At(index, bracket.midpoint(),
-                                timekeeper.counter_bits());
+    const Timebase at =
+        line.At(index, bracket.midpoint(), timekeeper.counter_bits());
     const Timespec whole = TimebaseToTimespec(at, line.scale.shift);
     const double fraction =
-        std::ldexp(static_cast<double>(
-                       at.nsec_shifted -
-                       (uint64_t{whole.nsec} << line.scale.shift)),
+        std::ldexp(static_cast<double>(at.nsec_shifted - (uint64_t{whole.nsec}
+                                                          << line.scale.shift)),
                    -static_cast<int>(line.scale.shift));
     const auto line_ns = static_cast<int64_t>(TimespecToNs(whole));
     // The reference truncates: on average its reading is half a ns low.
@@ -195,8 +195,7 @@ class Discipline {
     const double nominal =
         std::ldexp(static_cast<double>(timekeeper.nominal().mult),
                    -static_cast<int>(timekeeper.nominal().shift));
-    const double raw_ratio =
-        calibration_.monotonic_raw.ns_per_cycle / nominal;
+    const double raw_ratio = calibration_.monotonic_raw.ns_per_cycle / nominal;
     const double ratio =
         raw_ratio *
         (1 + (quality_.frequency_ppb + servo_.correction_ppb()) * 1e-9);

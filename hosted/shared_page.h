@@ -32,8 +32,8 @@ namespace vvar::hosted {
 /// slash is a path as it stands.
 inline std::string PagePath(std::string_view name) {
   if (name.find('/') != std::string_view::npos) return std::string(name);
-  return absl::StrCat("/dev/shm/vvar.", absl::string_view(name.data(),
-                                                          name.size()));
+  return absl::StrCat("/dev/shm/vvar.",
+                      absl::string_view(name.data(), name.size()));
 }
 
 /// An open descriptor and a mapping of one page of it. Move-only.
@@ -67,8 +67,8 @@ namespace shared_page_internal {
 /// The absl code for an errno: NotFound and PermissionDenied keep their own.
 inline absl::Status ErrnoError(int error, absl::string_view what,
                                absl::string_view path) {
-  const std::string text = absl::StrCat("page ", path, ": ", what, ": ",
-                                        strerror(error));
+  const std::string text =
+      absl::StrCat("page ", path, ": ", what, ": ", strerror(error));
   if (error == ENOENT) return absl::NotFoundError(text);
   if (error == EACCES || error == EPERM) {
     return absl::PermissionDeniedError(text);
@@ -84,10 +84,9 @@ inline absl::Status HeaderError(PageStatus status, const vvar_header& live,
     case PageStatus::kOk:
       return absl::OkStatus();
     case PageStatus::kTooSmall:
-      return absl::DataLossError(
-          absl::StrCat("page ", path, ": truncated: its header claims ",
-                       load(live.size), " bytes; expected at most ",
-                       VVAR_PAGE_SIZE));
+      return absl::DataLossError(absl::StrCat(
+          "page ", path, ": truncated: its header claims ", load(live.size),
+          " bytes; expected at most ", VVAR_PAGE_SIZE));
     case PageStatus::kBadMagic:
       if (load(live.magic) == 0) {
         return absl::UnavailableError(
@@ -106,10 +105,11 @@ inline absl::Status HeaderError(PageStatus status, const vvar_header& live,
           "page ", path, ": ABI major ", load(live.abi_major), "; expected ",
           VVAR_ABI_MAJOR, ": rebuild this program or the writer"));
     case PageStatus::kBadLayout:
-      return absl::InvalidArgumentError(absl::StrCat(
-          "page ", path, ": foreign: ", load(live.timeline_count),
-          " timelines at offset ", load(live.timeline_offset), ", stride ",
-          load(live.timeline_stride), " do not fit ", load(live.size), " bytes"));
+      return absl::InvalidArgumentError(
+          absl::StrCat("page ", path, ": foreign: ", load(live.timeline_count),
+                       " timelines at offset ", load(live.timeline_offset),
+                       ", stride ", load(live.timeline_stride), " do not fit ",
+                       load(live.size), " bytes"));
     case PageStatus::kWrongCounter:
       return absl::FailedPreconditionError(absl::StrCat(
           "page ", path, ": made for counter ", load(live.counter_id),
@@ -180,8 +180,8 @@ class AttachedPage {
         FindTimeline(&page.bytes(), VVAR_PAGE_SIZE, NativeClock::kCounterId,
                      /*index=*/0, &timeline);
     if (status != PageStatus::kOk) {
-      return shared_page_internal::HeaderError(
-          status, page.bytes().header, NativeClock::kCounterId, path);
+      return shared_page_internal::HeaderError(status, page.bytes().header,
+                                               NativeClock::kCounterId, path);
     }
     return page;
   }
@@ -217,8 +217,8 @@ class WritablePage {
   static absl::StatusOr<WritablePage> Open(std::string_view name,
                                            const PageConfig& config) {
     const std::string path = PagePath(name);
-    const int fd = open(path.c_str(),
-                        O_RDWR | O_CREAT | O_CLOEXEC | O_NOCTTY, 0644);
+    const int fd =
+        open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NOCTTY, 0644);
     if (fd < 0) {
       return shared_page_internal::ErrnoError(errno, "open for writing", path);
     }

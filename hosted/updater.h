@@ -7,11 +7,10 @@
 #define VVAR_HOSTED_UPDATER_H_
 
 #include <errno.h>
-#include <poll.h>
 #include <stdint.h>
 #include <string.h>
-#include <sys/eventfd.h>
 #include <sys/timerfd.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <atomic>
@@ -68,8 +67,8 @@ class Updater {
       : page_(page),
         reference_(std::move(reference)),
         tick_ns_(static_cast<uint64_t>(absl::ToInt64Nanoseconds(options.tick))),
-        discipline_(*reference_,
-                    absl::ToInt64Nanoseconds(options.calibration), tick_ns_),
+        discipline_(*reference_, absl::ToInt64Nanoseconds(options.calibration),
+                    tick_ns_),
         timekeeper_(Config(options)),
         writer_(&page.timeline[0], counter.clock) {
     writer_.SetWriterId(static_cast<uint32_t>(getpid()));
@@ -141,9 +140,8 @@ class Updater {
     if (line.scale.mult == 0) return;
     const uint64_t lead_cycles = NsToCycles(kLongestLeadNs, line.scale);
     for (;;) {
-      const int64_t ahead =
-          -SignedDelta(writer_.clock().Read(), line.cycle_start,
-                       NativeClock::kCounterBits);
+      const int64_t ahead = -SignedDelta(
+          writer_.clock().Read(), line.cycle_start, NativeClock::kCounterBits);
       if (ahead <= 0 || static_cast<uint64_t>(ahead) > lead_cycles) return;
       std::this_thread::yield();
     }
@@ -161,47 +159,36 @@ class Updater {
 
 /// Runs an updater: at each tick, and at once when somebody sets REALTIME.
 /// Run() may be given to a thread or be the whole of a daemon's main().
+///
+/// One timer on REALTIME does both, because it is cancelled when that clock is
+/// set; and one system call a tick is what a frequent writer can afford.
 class TickLoop {
  public:
   /// Error: Internal, naming the call that failed.
   static absl::StatusOr<std::unique_ptr<TickLoop>> Create(uint64_t tick_ns) {
-    auto loop = std::unique_ptr<TickLoop>(new TickLoop());
-    if (loop->tick_fd_ < 0 || loop->set_fd_ < 0 || loop->stop_fd_ < 0) {
+    const int fd = timerfd_create(CLOCK_REALTIME, TFD_CLOEXEC);
+    if (fd < 0) {
       return absl::InternalError(
-          absl::StrCat("timerfd or eventfd: ", strerror(errno)));
+          absl::StrCat("timerfd_create: ", strerror(errno)));
     }
-    itimerspec tick = {};
-    tick.it_interval.tv_sec = static_cast<time_t>(tick_ns / 1'000'000'000);
-    tick.it_interval.tv_nsec = static_cast<long>(tick_ns % 1'000'000'000);
-    tick.it_value = tick.it_interval;
-    if (timerfd_settime(loop->tick_fd_, 0, &tick, nullptr) != 0) {
+    auto loop = std::unique_ptr<TickLoop>(new TickLoop(fd, tick_ns));
+    if (!loop->Arm()) {
       return absl::InternalError(
           absl::StrCat("timerfd_settime: ", strerror(errno)));
     }
-    loop->WatchForSet();
     return loop;
   }
-  ~TickLoop() {
-    close(tick_fd_);
-    close(set_fd_);
-    close(stop_fd_);
-  }
+  ~TickLoop() { close(fd_); }
   TickLoop(const TickLoop&) = delete;
   TickLoop& operator=(const TickLoop&) = delete;
 
   /// Calls updater.Tick() until Stop().
   void Run(Updater& updater) {
-    pollfd fds[] = {{tick_fd_, POLLIN, 0}, {set_fd_, POLLIN, 0},
-                    {stop_fd_, POLLIN, 0}};
     while (!stopped_.load(std::memory_order_relaxed)) {
-      if (poll(fds, 3, -1) < 0 && errno != EINTR) return;
-      uint64_t count;
-      if ((fds[0].revents & POLLIN) != 0) {
-        (void)!read(tick_fd_, &count, sizeof(count));
-      }
-      if ((fds[1].revents & POLLIN) != 0) {
-        (void)!read(set_fd_, &count, sizeof(count));  // ECANCELED: it was set
-        WatchForSet();
+      uint64_t expirations;
+      if (read(fd_, &expirations, sizeof(expirations)) < 0) {
+        if (errno == EINTR) continue;
+        if (errno != ECANCELED || !Arm()) return;
       }
       updater.Tick();
     }
@@ -210,27 +197,32 @@ class TickLoop {
   /// Ends Run(). Context: any thread, and signal handlers.
   void Stop() {
     stopped_.store(true, std::memory_order_relaxed);
-    const uint64_t one = 1;
-    (void)!write(stop_fd_, &one, sizeof(one));
+    itimerspec at_once = {};
+    at_once.it_value.tv_nsec = 1;
+    timerfd_settime(fd_, 0, &at_once, nullptr);
   }
 
  private:
-  TickLoop()
-      : tick_fd_(timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK)),
-        set_fd_(timerfd_create(CLOCK_REALTIME, TFD_CLOEXEC | TFD_NONBLOCK)),
-        stop_fd_(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)) {}
+  TickLoop(int fd, uint64_t tick_ns) : fd_(fd), tick_ns_(tick_ns) {}
 
-  /// A timer that never expires, but is cancelled when REALTIME is set.
-  void WatchForSet() {
-    itimerspec never = {};
-    never.it_value.tv_sec = INT32_MAX;
-    timerfd_settime(set_fd_, TFD_TIMER_ABSTIME | TFD_TIMER_CANCEL_ON_SET,
-                    &never, nullptr);
+  /// Starts the timer, one tick from now.
+  bool Arm() {
+    itimerspec timer = {};
+    timer.it_interval = {static_cast<time_t>(tick_ns_ / kNsPerSec),
+                         static_cast<long>(tick_ns_ % kNsPerSec)};
+    clock_gettime(CLOCK_REALTIME, &timer.it_value);
+    timer.it_value.tv_sec += timer.it_interval.tv_sec;
+    timer.it_value.tv_nsec += timer.it_interval.tv_nsec;
+    if (timer.it_value.tv_nsec >= static_cast<long>(kNsPerSec)) {
+      timer.it_value.tv_nsec -= static_cast<long>(kNsPerSec);
+      ++timer.it_value.tv_sec;
+    }
+    return timerfd_settime(fd_, TFD_TIMER_ABSTIME | TFD_TIMER_CANCEL_ON_SET,
+                           &timer, nullptr) == 0;
   }
 
-  int tick_fd_;
-  int set_fd_;
-  int stop_fd_;
+  int fd_;
+  uint64_t tick_ns_;
   std::atomic<bool> stopped_ = false;
 };
 

@@ -10,7 +10,7 @@ set -euo pipefail
 # others of its command.
 readonly BUILD_PACKAGES=(
   "bazel-bootstrap bazel-rules-java g++ python3"
-  "googletest libabsl-dev libbenchmark-dev pkg-config"
+  "googletest libabsl-dev libbenchmark-dev nlohmann-json3-dev pkg-config"
 )
 
 # Never g++-multilib: it conflicts with every cross compiler, and apt would

@@ -1,0 +1,57 @@
+// SPDX-License-Identifier: MIT
+//
+// What the commands of `vvar` share: exit codes, flags, and how a report is
+// printed.
+#ifndef VVAR_TOOLS_COMMAND_H_
+#define VVAR_TOOLS_COMMAND_H_
+
+#include <string>
+
+#include "absl/flags/declare.h"
+#include "absl/status/status.h"
+#include "absl/time/time.h"
+#include "nlohmann/json.hpp"
+
+ABSL_DECLARE_FLAG(std::string, page);
+ABSL_DECLARE_FLAG(std::string, clock);
+ABSL_DECLARE_FLAG(std::string, format);
+ABSL_DECLARE_FLAG(absl::Duration, tick);
+ABSL_DECLARE_FLAG(absl::Duration, max_age);
+ABSL_DECLARE_FLAG(double, seconds);
+
+namespace vvar::tools {
+
+/// Exit codes, part of the interface: scripts tell the cases apart by them.
+enum ExitCode : int {
+  kExitOk = 0,
+  kExitInternal = 1,
+  kExitUsage = 2,
+  kExitPageMissing = 3,
+  kExitPageEmpty = 4,
+  kExitPageTruncated = 5,
+  kExitPageForeign = 6,
+  kExitPageOtherMajor = 7,
+  kExitPageWrongCounter = 8,
+  kExitNoPermission = 9,
+  kExitNoTime = 10,
+  kExitOtherWriter = 11,
+};
+
+/// Prints a status to stderr as "vvar: ..." and returns its exit code.
+ExitCode Fail(const absl::Status& status);
+
+/// Whether --format asks for JSON.
+bool WantsJson();
+
+/// Prints a JSON report to stdout.
+void PrintJson(const nlohmann::ordered_json& report);
+
+ExitCode Serve();
+ExitCode Now();
+ExitCode Watch();
+ExitCode Dump();
+ExitCode System();
+
+}  // namespace vvar::tools
+
+#endif  // VVAR_TOOLS_COMMAND_H_

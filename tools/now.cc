@@ -1,0 +1,116 @@
+// SPDX-License-Identifier: MIT
+//
+// vvar now: the time, its error bound, and who gave it.
+#include <stdint.h>
+#include <stdio.h>
+
+#include <optional>
+#include <string>
+#include <utility>
+
+#include "absl/flags/flag.h"
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
+#include "absl/time/time.h"
+#include "fallback/chain.h"
+#include "hosted/clock.h"
+#include "hosted/counter.h"
+#include "hosted/shared_page.h"
+#include "tools/command.h"
+#include "tools/names.h"
+
+namespace vvar::tools {
+namespace {
+
+std::string Calendar(ClockId id, int64_t sec, uint32_t nsec) {
+  if (id != ClockId::kRealtime && id != ClockId::kRealtimeCoarse) return "";
+  return absl::FormatTime("%Y-%m-%dT%H:%M:%E9SZ",
+                          absl::FromUnixSeconds(sec) + absl::Nanoseconds(nsec),
+                          absl::UTCTimeZone());
+}
+
+nlohmann::ordered_json Describe(const NamedClock& clock,
+                                const fallback::Chain<>& chain) {
+  const fallback::ChainReading reading =
+      chain.Now(static_cast<int32_t>(clock.id));
+  nlohmann::ordered_json row = {
+      {"id", clock.name},
+      {"sec", reading.sec},
+      {"nsec", reading.nsec},
+      {"calendar", Calendar(clock.id, reading.sec, reading.nsec)},
+      {"leg", NameOf(reading.leg)},
+      {"page_status", NameOf(reading.page_status)},
+      {"error", reading.error},
+  };
+  const IntervalReading interval = chain.page().Interval(clock.id);
+  if (reading.leg == fallback::Leg::kPage && interval.ok()) {
+    row["bound_ns"] = (interval.latest_ns - interval.earliest_ns) / 2;
+    row["status"] = NameOf(interval.clock_status);
+  }
+  return row;
+}
+
+void PrintRow(const nlohmann::ordered_json& row) {
+  const std::string bound =
+      row.contains("bound_ns")
+          ? absl::StrCat("+-", absl::FormatDuration(absl::Nanoseconds(
+                                   row["bound_ns"].get<int64_t>())))
+          : "";
+  absl::PrintF("%-17s%12d.%09d  %-31s%-8s%-16s%s\n",
+               row["id"].get<std::string>(), row["sec"].get<int64_t>(),
+               row["nsec"].get<uint32_t>(), row["calendar"].get<std::string>(),
+               row["leg"].get<std::string>(), row.value("status", ""), bound);
+}
+
+}  // namespace
+
+ExitCode Now() {
+  const std::string wanted = absl::GetFlag(FLAGS_clock);
+  const std::string name = absl::GetFlag(FLAGS_page);
+  Reader<NativeClock> reader;
+  std::optional<hosted::AttachedPage> page;
+  if (!name.empty()) {
+    const absl::StatusOr<CounterInfo<NativeClock>> counter =
+        hosted::FindCounter();
+    if (!counter.ok()) return Fail(counter.status());
+    absl::StatusOr<hosted::AttachedPage> attached =
+        hosted::AttachedPage::Attach(name);
+    if (!attached.ok()) return Fail(attached.status());
+    page = *std::move(attached);
+    reader = page->MakeReader(counter->clock);
+  }
+  const fallback::Chain<> chain(reader, hosted::SystemVdso());
+
+  nlohmann::ordered_json rows = nlohmann::ordered_json::array();
+  for (const NamedClock& clock : kNamedClocks) {
+    if (wanted.empty() || wanted == clock.name) {
+      rows.push_back(Describe(clock, chain));
+    }
+  }
+  if (rows.empty()) {
+    return Fail(absl::OutOfRangeError(absl::StrCat(
+        "--clock=", wanted,
+        "; expected realtime, monotonic, monotonic_raw, boottime, tai, "
+        "realtime_coarse or monotonic_coarse")));
+  }
+  if (WantsJson()) {
+    PrintJson({{"clocks", rows}});
+  } else {
+    for (const nlohmann::ordered_json& row : rows) PrintRow(row);
+  }
+  if (name.empty()) return kExitOk;
+  const AgeReading age = reader.Age();
+  if (age.status == ReadStatus::kOk) return kExitOk;
+  absl::FPrintF(
+      stderr, "vvar: page %s: %s%s; the system answered instead\n",
+      hosted::PagePath(name), NameOf(age.status),
+      age.status == ReadStatus::kStale
+          ? absl::StrCat(", age ", absl::FormatDuration(absl::Nanoseconds(
+                                       static_cast<int64_t>(age.age_ns))))
+          : "");
+  return kExitNoTime;
+}
+
+}  // namespace vvar::tools

@@ -1,0 +1,157 @@
+// SPDX-License-Identifier: MIT
+//
+// vvar serve: keeps a page until it is told to stop.
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <memory>
+#include <string>
+
+#include "absl/flags/flag.h"
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
+#include "absl/time/time.h"
+#include "hosted/clock.h"
+#include "hosted/counter.h"
+#include "hosted/reference.h"
+#include "hosted/shared_page.h"
+#include "hosted/updater.h"
+#include "tools/command.h"
+#include "tools/names.h"
+
+namespace vvar::tools {
+namespace {
+
+hosted::TickLoop* running_loop = nullptr;
+
+void OnSignal(int) { running_loop->Stop(); }
+
+nlohmann::ordered_json Describe(const hosted::Updater& updater,
+                                const CounterInfo<NativeClock>& counter,
+                                const vvar_page& page,
+                                const hosted::UpdaterOptions& options) {
+  const uint64_t hz = PageMemory::Load(page.header.counter_hz);
+  const hosted::ReferenceQuality& quality = updater.discipline().quality();
+  return {
+      {"page", hosted::PagePath(absl::GetFlag(FLAGS_page))},
+      {"counter", CounterName(NativeClock::kCounterId)},
+      {"constant_rate", counter.constant_rate},
+      {"hypervisor", counter.hypervisor},
+      {"counter_hz", hz},
+      {"counter_hz_source",
+       NameOf(counter.hz == 0 ? HzSource::kCalibrated : counter.hz_source)},
+      {"measured_hz", updater.discipline().measured_hz()},
+      {"reference", "kernel clock"},
+      {"reference_clocksource", hosted::KernelClocksource()},
+      {"reference_synchronised", quality.synchronised},
+      {"reference_max_error_ns", quality.max_error_ns},
+      {"continued", updater.continued()},
+      {"tick_ns", absl::ToInt64Nanoseconds(options.tick)},
+      {"max_age_ns", absl::ToInt64Nanoseconds(options.max_age)},
+      {"pid", getpid()},
+  };
+}
+
+void PrintStart(const nlohmann::ordered_json& start) {
+  if (WantsJson()) {
+    PrintJson(start);
+    return;
+  }
+  absl::PrintF("page       %s, pid %d%s\n", start["page"].get<std::string>(),
+               start["pid"].get<int>(),
+               start["continued"].get<bool>() ? ", going on from the line an "
+                                                "earlier writer left"
+                                              : "");
+  absl::PrintF(
+      "counter    %s, constant rate, %s\n", start["counter"].get<std::string>(),
+      start["hypervisor"].get<bool>() ? "under a hypervisor" : "no hypervisor");
+  absl::PrintF("frequency  %d Hz by %s; %d Hz measured\n",
+               start["counter_hz"].get<int64_t>(),
+               start["counter_hz_source"].get<std::string>(),
+               start["measured_hz"].get<int64_t>());
+  absl::PrintF("reference  kernel clock (clocksource %s), %s, error bound %s\n",
+               start["reference_clocksource"].get<std::string>(),
+               start["reference_synchronised"].get<bool>()
+                   ? "synchronised"
+                   : "not synchronised: no daemon disciplines it",
+               absl::FormatDuration(absl::Nanoseconds(
+                   start["reference_max_error_ns"].get<int64_t>())));
+  absl::PrintF("tick       %s; readers refuse the page after %s\n",
+               absl::FormatDuration(absl::GetFlag(FLAGS_tick)),
+               absl::FormatDuration(absl::GetFlag(FLAGS_max_age)));
+  fflush(stdout);
+}
+
+void PrintEnd(const hosted::Updater& updater, const vvar_page& page) {
+  const hosted::DisciplineHealth& health = updater.discipline().health();
+  const vvar_writer_stats& stats = page.timeline[0].stats;
+  const nlohmann::ordered_json end = {
+      {"ticks", health.ticks},
+      {"last_offset_ns", health.last_offset_ns},
+      {"max_offset_ns", health.max_offset_ns},
+      {"frequency_ppb", health.frequency_ppb},
+      {"rejected_brackets", health.rejected_brackets},
+      {"slews", health.slews},
+      {"realtime_steps", health.realtime_steps},
+      {"late_publications", PageMemory::Load(stats.late_publications)},
+      {"max_lateness_cycles", PageMemory::Load(stats.max_lateness_cycles)},
+      {"redated_lines", PageMemory::Load(stats.redated_lines)},
+  };
+  if (WantsJson()) {
+    PrintJson(end);
+    return;
+  }
+  absl::PrintF(
+      "stopped    %d ticks; offset to the kernel %+.1f ns, at most %.1f; "
+      "frequency %+.1f ppb; %d late publications; %d brackets rejected, %d "
+      "slews, %d steps\n",
+      health.ticks, health.last_offset_ns, health.max_offset_ns,
+      health.frequency_ppb, PageMemory::Load(stats.late_publications),
+      health.rejected_brackets, health.slews, health.realtime_steps);
+}
+
+}  // namespace
+
+ExitCode Serve() {
+  const std::string name = absl::GetFlag(FLAGS_page);
+  if (name.empty()) {
+    return Fail(absl::OutOfRangeError("serve: --page is empty; expected NAME"));
+  }
+  hosted::UpdaterOptions options;
+  options.tick = absl::GetFlag(FLAGS_tick);
+  options.max_age = absl::GetFlag(FLAGS_max_age);
+  if (const absl::Status valid = hosted::CheckOptions(options); !valid.ok()) {
+    return Fail(absl::OutOfRangeError(absl::StrCat("--", valid.message())));
+  }
+  const absl::StatusOr<CounterInfo<NativeClock>> counter =
+      hosted::FindCounter();
+  if (!counter.ok()) return Fail(counter.status());
+  absl::StatusOr<hosted::WritablePage> page =
+      hosted::WritablePage::Open(name, hosted::ConfigFor(*counter, options));
+  if (!page.ok()) return Fail(page.status());
+
+  hosted::Updater updater(
+      page->bytes(), *counter,
+      std::make_unique<hosted::KernelReference>(counter->clock), options);
+  absl::StatusOr<std::unique_ptr<hosted::TickLoop>> loop =
+      hosted::TickLoop::Create(updater.tick_ns());
+  if (!loop.ok()) return Fail(loop.status());
+  running_loop = loop->get();
+  struct sigaction action = {};
+  action.sa_handler = &OnSignal;
+  sigaction(SIGTERM, &action, nullptr);
+  sigaction(SIGINT, &action, nullptr);
+
+  PrintStart(Describe(updater, *counter, page->bytes(), options));
+  (*loop)->Run(updater);
+  updater.Finish();
+  PrintEnd(updater, page->bytes());
+  return kExitOk;
+}
+
+}  // namespace vvar::tools

@@ -1,0 +1,156 @@
+// SPDX-License-Identifier: MIT
+//
+// `vvar`: serves a page, reads it, watches it, takes it apart, and says what
+// the system's own clocks cost. Each command has a file of its own.
+#include <stdio.h>
+
+#include <iterator>
+#include <string>
+#include <vector>
+
+#include "absl/flags/flag.h"
+#include "absl/flags/parse.h"
+#include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
+#include "tools/command.h"
+
+ABSL_FLAG(std::string, page, "", "page to serve or read");
+ABSL_FLAG(std::string, clock, "", "clock to print");
+ABSL_FLAG(std::string, format, "text", "text or json");
+ABSL_FLAG(absl::Duration, tick, absl::Milliseconds(1), "time between updates");
+ABSL_FLAG(absl::Duration, max_age, absl::Seconds(2),
+          "age at which readers refuse the page");
+ABSL_FLAG(double, seconds, 10, "how long to watch");
+
+namespace vvar::tools {
+namespace {
+
+constexpr char kHelp[] =
+    R"(vvar - time from a shared page: what a kernel's vDSO does, as a part.
+
+usage: vvar COMMAND [flags]
+
+  serve --page=NAME       keep a page: a line from this machine's counter to
+                          the kernel's clocks, published at each tick
+  now   [--page=NAME]     print the time, and who gave it: page, vDSO or kernel
+  watch --page=NAME       live table: cost of a read, offset to the kernel's
+                          clock, backward steps, status, age, error bound
+  dump  --page=NAME       every field of a page, decoded
+  system                  the system's own clocks: clocksource, vDSO, which
+                          clock ids avoid a system call, and what each costs
+
+NAME is a file /dev/shm/vvar.NAME; what holds a slash is a path as it stands.
+
+flags
+  --page=NAME             the page
+  --format=text|json      how to report (default text)
+  --clock=CLOCK           now: one of realtime, monotonic, monotonic_raw,
+                          boottime, tai, realtime_coarse, monotonic_coarse;
+                          default all
+  --tick=DURATION         serve: time between updates, 100us to 1s (default 1ms)
+  --max_age=DURATION      serve: readers refuse a line older than this, 4 ticks
+                          to 1h (default 2s)
+  --seconds=N             watch: how long; 0: until interrupted (default 10)
+
+exit codes
+  0  done                                6  page foreign (no vvar page)
+  1  internal error                      7  page of another ABI major
+  2  wrong usage                         8  page for another counter
+  3  page missing                        9  no permission
+  4  page empty: no writer has begun    10  page gives no time now (stale, not
+  5  page truncated                         ready); `now` has fallen back
+                                        11  page has another live writer
+
+try it
+  vvar serve --page=demo &
+  vvar watch --page=demo --seconds=10
+  vvar now --page=demo
+)";
+
+struct Command {
+  const char* name;
+  ExitCode (*run)();
+};
+constexpr Command kCommands[] = {
+    {"serve", Serve}, {"now", Now},       {"watch", Watch},
+    {"dump", Dump},   {"system", System},
+};
+
+ExitCode Usage(const std::string& what) {
+  fprintf(stderr, "vvar: %s; try `vvar --help`\n", what.c_str());
+  return kExitUsage;
+}
+
+bool AsksForHelp(int argc, char** argv) {
+  for (int i = 1; i < argc; ++i) {
+    const absl::string_view word = argv[i];
+    if (word == "--") return false;
+    if (word == "-h" || word == "help" || word == "-help" || word == "--help") {
+      return true;
+    }
+  }
+  return false;
+}
+
+ExitCode Main(int argc, char** argv) {
+  if (AsksForHelp(argc, argv)) {
+    fputs(kHelp, stdout);
+    return kExitOk;
+  }
+  const std::vector<char*> words = absl::ParseCommandLine(argc, argv);
+  if (words.size() < 2)
+    return Usage(
+        "no command; expected one of serve, now, "
+        "watch, dump, system");
+  if (words.size() > 2) {
+    return Usage(
+        absl::StrCat("argument '", words[2], "'; expected flags only"));
+  }
+  const std::string format = absl::GetFlag(FLAGS_format);
+  if (format != "text" && format != "json") {
+    return Usage(absl::StrCat("--format=", format, "; expected text or json"));
+  }
+  for (const Command& command : kCommands) {
+    if (absl::string_view(words[1]) == command.name) return command.run();
+  }
+  return Usage(absl::StrCat("command '", words[1],
+                            "'; expected serve, now, watch, dump or system"));
+}
+
+}  // namespace
+
+ExitCode Fail(const absl::Status& status) {
+  fprintf(stderr, "vvar: %s\n", std::string(status.message()).c_str());
+  switch (status.code()) {
+    case absl::StatusCode::kNotFound:
+      return kExitPageMissing;
+    case absl::StatusCode::kUnavailable:
+      return kExitPageEmpty;
+    case absl::StatusCode::kDataLoss:
+      return kExitPageTruncated;
+    case absl::StatusCode::kInvalidArgument:
+      return kExitPageForeign;
+    case absl::StatusCode::kUnimplemented:
+      return kExitPageOtherMajor;
+    case absl::StatusCode::kFailedPrecondition:
+      return kExitPageWrongCounter;
+    case absl::StatusCode::kPermissionDenied:
+      return kExitNoPermission;
+    case absl::StatusCode::kAlreadyExists:
+      return kExitOtherWriter;
+    case absl::StatusCode::kOutOfRange:
+      return kExitUsage;
+    default:
+      return kExitInternal;
+  }
+}
+
+bool WantsJson() { return absl::GetFlag(FLAGS_format) == "json"; }
+
+void PrintJson(const nlohmann::ordered_json& report) {
+  printf("%s\n", report.dump(2).c_str());
+}
+
+}  // namespace vvar::tools
+
+int main(int argc, char** argv) { return vvar::tools::Main(argc, argv); }
