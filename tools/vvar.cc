@@ -149,6 +149,7 @@ bool WantsJson() { return absl::GetFlag(FLAGS_format) == "json"; }
 
 void PrintJson(const nlohmann::ordered_json& report) {
   printf("%s\n", report.dump(2).c_str());
+  fflush(stdout);
 }
 
 }  // namespace vvar::tools

@@ -1,0 +1,321 @@
+#!/usr/bin/python3
+"""Runs the `vvar` binary as a person or a script would: exit codes, messages,
+JSON reports, and a page whose server is stopped, continued, killed, replaced.
+
+Prints `CASE name PASSED|FAILED reason` for each case."""
+
+import json
+import os
+import signal
+import struct
+import subprocess
+import sys
+import tempfile
+import time
+import traceback
+
+VVAR = sys.argv[1]
+CLOCKS = ["realtime", "monotonic", "monotonic_raw", "boottime", "tai",
+          "realtime_coarse", "monotonic_coarse"]
+DEADLINE_S = 60  # Gives up only; no case depends on how long anything takes.
+
+
+def run(*words):
+    return subprocess.run([VVAR, *words], capture_output=True, text=True,
+                          timeout=DEADLINE_S)
+
+
+def report(*words):
+    done = run(*words, "--format=json")
+    return done.returncode, json.loads(done.stdout)
+
+
+class Server:
+    """A `vvar serve`, ready when it has said so."""
+
+    def __init__(self, page, *flags):
+        self.process = subprocess.Popen(
+            [VVAR, "serve", "--page=" + page, "--format=json", *flags],
+            stdout=subprocess.PIPE, text=True)
+        self.start = self.read_object()
+
+    def read_object(self):
+        text = ""
+        while not text.rstrip().endswith("\n}"):
+            line = self.process.stdout.readline()
+            assert line, "server said only: " + text
+            text += line
+        return json.loads(text)
+
+    def send(self, number):
+        os.kill(self.process.pid, number)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        if self.process.poll() is None:
+            self.send(signal.SIGKILL)
+        self.process.wait()
+        self.process.stdout.close()
+
+
+def wait_for(condition, what):
+    """Polls until condition() holds; each poll starts a process, so this is no
+    busy loop."""
+    end = time.monotonic() + DEADLINE_S
+    while time.monotonic() < end:
+        if condition():
+            return
+    raise AssertionError("never happened: " + what)
+
+
+def check_error(done, code, *words):
+    assert done.returncode == code, (done.returncode, code, done.stderr)
+    for word in words:
+        assert word in done.stderr, (word, done.stderr)
+
+
+# --- cases -------------------------------------------------------------------
+
+
+def help_names_every_command_and_exit_code(_):
+    done = run("--help")
+    assert done.returncode == 0
+    for word in ["serve", "now", "watch", "dump", "system", "--page", "--tick",
+                 "--format", "--clock", "--seconds", "--max_age"] + CLOCKS:
+        assert word in done.stdout, word
+    for code in range(12):
+        assert " %d  " % code in done.stdout, code
+
+
+def wrong_usage_is_told_with_the_value_and_what_was_expected(page):
+    check_error(run(), 2, "no command", "serve")
+    check_error(run("sing"), 2, "sing", "serve")
+    check_error(run("now", "extra"), 2, "extra")
+    check_error(run("now", "--format=xml"), 2, "xml", "json")
+    check_error(run("now", "--clock=sundial"), 2, "sundial", "realtime")
+    check_error(run("serve"), 2, "--page")
+    check_error(run("watch"), 2, "--page")
+    check_error(run("dump"), 2, "--page")
+    check_error(run("serve", "--page=" + page, "--tick=1us"), 2, "tick", "1us",
+                "100us")
+    check_error(run("serve", "--page=" + page, "--max_age=1ms"), 2, "max_age",
+                "4 ticks")
+    check_error(run("watch", "--page=" + page, "--seconds=-1"), 2, "-1")
+    assert not os.path.exists(page)
+
+
+def six_pages_that_cannot_be_read_give_six_errors_and_exit_codes(page):
+    with Server(page) as server:
+        server.send(signal.SIGTERM)
+        assert server.process.wait(DEADLINE_S) == 0
+    good = open(page, "rb").read()
+
+    def written(data):
+        with open(page, "wb") as file:
+            file.write(data)
+        return run("now", "--page=" + page)
+
+    def with_word(offset, value):
+        return written(good[:offset] + struct.pack("=I", value) +
+                       good[offset + 4:])
+
+    assert written(good).returncode in (0, 10)
+    missing = run("now", "--page=" + page + ".none")
+    check_error(missing, 3, page + ".none", "No such file")
+    check_error(written(b""), 4, page, "empty")
+    check_error(written(bytes(4096)), 4, page, "empty")
+    check_error(written(good[:100]), 5, page, "truncated", "100", "4096")
+    check_error(written(b"\x7fELF" * 1024), 6, page, "foreign", "0x464c457f",
+                "0x52415656")
+    check_error(with_word(8, 2), 7, page, "ABI major 2", "expected 1")
+    check_error(with_word(20, 77), 8, page, "counter 77")
+
+
+def a_reader_without_permission_is_told_so(page):
+    if os.geteuid() != 0:
+        raise SkipCase("needs root, to become somebody else")
+    with Server(page), open(VVAR, "rb") as binary:
+        os.chmod(page, 0o600)
+        # Through a descriptor: the binary's folder may be closed to others.
+        done = subprocess.run(
+            [VVAR, "now", "--page=" + page], user=65534, text=True,
+            executable="/proc/self/fd/%d" % binary.fileno(),
+            pass_fds=[binary.fileno()], capture_output=True)
+    check_error(done, 9, page, "Permission denied")
+
+
+def now_without_a_page_is_answered_by_the_system(_):
+    code, now = report("now")
+    assert code == 0
+    assert [clock["id"] for clock in now["clocks"]] == CLOCKS
+    assert all(clock["leg"] in ("vdso", "syscall") for clock in now["clocks"])
+    before = time.time_ns()
+    _, now = report("now", "--clock=realtime")
+    realtime = now["clocks"][0]
+    assert before <= realtime["sec"] * 10**9 + realtime["nsec"]
+    assert realtime["sec"] * 10**9 + realtime["nsec"] <= time.time_ns()
+
+
+def now_with_a_page_is_answered_by_the_page_and_lies_in_the_bracket(page):
+    with Server(page) as server:
+        assert server.start["page"] == page
+        assert server.start["counter_hz"] > 0
+        for name, clock_id in [("realtime", time.CLOCK_REALTIME),
+                               ("monotonic", time.CLOCK_MONOTONIC),
+                               ("boottime", time.CLOCK_BOOTTIME)]:
+            before = time.clock_gettime_ns(clock_id)
+            code, now = report("now", "--page=" + page, "--clock=" + name)
+            after = time.clock_gettime_ns(clock_id)
+            assert code == 0
+            clock = now["clocks"][0]
+            assert clock["leg"] == "page", clock
+            assert before <= clock["sec"] * 10**9 + clock["nsec"] <= after
+            assert clock["bound_ns"] > 0
+            assert clock["status"] in ("synchronised", "unsynchronised")
+
+
+def watch_reports_every_clock_without_backward_steps(page):
+    with Server(page):
+        code, seen = report("watch", "--page=" + page, "--seconds=1")
+    assert code == 0
+    assert [clock["id"] for clock in seen["clocks"]] == CLOCKS
+    for clock in seen["clocks"]:
+        assert clock["backward_steps"] == 0, clock
+        assert clock["samples"] > 0 and clock["ns_per_read"] > 0, clock
+        assert clock["offset_p50_ns"] <= clock["offset_p99_ns"], clock
+        assert clock["offset_p99_ns"] <= clock["offset_max_ns"], clock
+        assert clock["status"] == "ok", clock
+    assert seen["leg"] == "page" and seen["bound_ns"] > 0
+    assert seen["seconds"] >= 1 and seen["age_ns"] >= 0
+
+
+def dump_shows_every_field(page):
+    with Server(page):
+        code, dump = report("dump", "--page=" + page)
+        assert run("dump", "--page=" + page).returncode == 0
+    assert code == 0
+    assert dump["header"]["magic"] == "0x52415656"
+    assert dump["header"]["timeline_count"] == len(dump["timeline"]) == 1
+    timeline = dump["timeline"][0]
+    assert timeline["seq"] % 2 == 0 and len(timeline["slot"]) == 2
+    for slot in timeline["slot"]:
+        assert slot["mult"] > 0 and slot["shift"] <= 34
+        assert 0 <= slot["realtime"]["nsec"] < 10**9
+
+
+def system_says_what_each_clock_costs_and_who_answers(_):
+    code, system = report("system")
+    assert code == 0
+    assert run("system").returncode == 0
+    names = [clock["name"] for clock in system["clocks"]]
+    assert "REALTIME" in names and "MONOTONIC" in names
+    for clock in system["clocks"]:
+        assert "error" in clock or clock["libc_ns"] > 0, clock
+    if system["vdso"]["status"] == "found":
+        assert any("clock_gettime" in symbol["name"]
+                   for symbol in system["vdso"]["symbols"])
+
+
+def sigterm_leaves_a_clean_page(page):
+    with Server(page) as server:
+        server.send(signal.SIGTERM)
+        end = server.read_object()
+        assert server.process.wait(DEADLINE_S) == 0
+    assert end["ticks"] >= 0
+    _, dump = report("dump", "--page=" + page)
+    timeline = dump["timeline"][0]
+    assert timeline["writer_id"] == 0 and not timeline["update_under_way"]
+
+
+def a_second_live_server_is_refused(page):
+    with Server(page):
+        check_error(run("serve", "--page=" + page), 11, page, "another writer")
+
+
+def a_foreign_file_is_refused_and_left_alone(page):
+    with open(page, "wb") as file:
+        file.write(b"precious" * 512)
+    check_error(run("serve", "--page=" + page), 6, page, "foreign")
+    assert open(page, "rb").read() == b"precious" * 512
+
+
+def a_stopped_server_goes_stale_and_comes_back(page):
+    with Server(page, "--max_age=200ms") as server:
+        server.send(signal.SIGSTOP)
+        wait_for(lambda: report("now", "--page=" + page)[0] == 10, "stale")
+        done = run("now", "--page=" + page, "--format=json")
+        assert "stale, age" in done.stderr, done.stderr
+        clock = json.loads(done.stdout)["clocks"][0]
+        assert clock["leg"] in ("vdso", "syscall"), clock
+        assert clock["page_status"] == "stale", clock
+        server.send(signal.SIGCONT)
+        wait_for(lambda: report("now", "--page=" + page)[0] == 0, "back")
+
+
+def readers_go_on_across_a_killed_and_a_new_server(page):
+    first = Server(page)
+    watcher = subprocess.Popen(
+        [VVAR, "watch", "--page=" + page, "--seconds=4", "--format=json"],
+        stdout=subprocess.PIPE, text=True)
+    _, before = report("dump", "--page=" + page)
+    for _ in range(3):
+        first.send(signal.SIGKILL)
+        first.process.wait()
+        first.process.stdout.close()
+        first = Server(page)
+        assert first.start["continued"]
+    with first:
+        text, _ = watcher.communicate(timeout=DEADLINE_S)
+        _, after = report("dump", "--page=" + page)
+    seen = json.loads(text)
+    assert watcher.returncode == 0
+    for clock in seen["clocks"]:
+        assert clock["backward_steps"] == 0, clock
+    assert before["header"]["instance_id"] == after["header"]["instance_id"]
+    old, new = before["timeline"][0]["seq"], after["timeline"][0]["seq"]
+    assert 0 < (new - old) % 2**32 < 2**31, (old, new)
+
+
+class SkipCase(Exception):
+    pass
+
+
+CASES = [
+    help_names_every_command_and_exit_code,
+    wrong_usage_is_told_with_the_value_and_what_was_expected,
+    six_pages_that_cannot_be_read_give_six_errors_and_exit_codes,
+    a_reader_without_permission_is_told_so,
+    now_without_a_page_is_answered_by_the_system,
+    now_with_a_page_is_answered_by_the_page_and_lies_in_the_bracket,
+    watch_reports_every_clock_without_backward_steps,
+    dump_shows_every_field,
+    system_says_what_each_clock_costs_and_who_answers,
+    sigterm_leaves_a_clean_page,
+    a_second_live_server_is_refused,
+    a_foreign_file_is_refused_and_left_alone,
+    a_stopped_server_goes_stale_and_comes_back,
+    readers_go_on_across_a_killed_and_a_new_server,
+]
+
+
+def main():
+    failed = 0
+    for case in CASES:
+        with tempfile.TemporaryDirectory(dir="/dev/shm") as folder:
+            os.chmod(folder, 0o755)
+            try:
+                case(os.path.join(folder, "page"))
+                verdict = "PASSED"
+            except SkipCase as skip:
+                verdict = "SKIPPED %s" % skip
+            except Exception:  # One case's failure, of whatever kind.
+                failed += 1
+                traceback.print_exc()
+                verdict = "FAILED see the trace above"
+        print("CASE", case.__name__, verdict, flush=True)
+    return 1 if failed else 0
+
+
+sys.exit(main())
