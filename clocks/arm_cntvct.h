@@ -115,10 +115,12 @@ class ArmCntvct {
     return counter & kMask;
   }
 
+  /// Ordering: none.
   [[gnu::always_inline]] void Relax() const { asm volatile("yield"); }
 
   /// Returns the counter's frequency as firmware left it; 0 if it did not.
-  /// Units: Hz. Source: DDI 0487, CNTFRQ_EL0: software writes it at boot.
+  /// Units: Hz. Ordering: none.
+  /// Source: DDI 0487, CNTFRQ_EL0: software writes it at boot.
   static uint64_t ReadHz() {
     if constexpr (kAarch64) {
       uint64_t hz;

@@ -85,8 +85,9 @@ class RiscvTime {
     return ReadUnordered();
   }
 
-  /// The PAUSE hint, spelt as the FENCE it is encoded as, so that assemblers
-  /// without Zihintpause take it. Source: unprivileged ISA, Zihintpause.
+  /// Ordering: none. The PAUSE hint, spelt as the FENCE it is encoded as, so
+  /// that assemblers without Zihintpause take it. Source: unprivileged ISA,
+  /// Zihintpause.
   [[gnu::always_inline]] void Relax() const {
     asm volatile(".4byte 0x0100000f");
   }

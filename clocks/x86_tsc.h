@@ -70,6 +70,7 @@ class X86Tsc {
     return uint64_t{high} << 32 | low;
   }
 
+  /// Ordering: none.
   [[gnu::always_inline]] void Relax() const { asm volatile("pause"); }
 
   constexpr bool has_rdtscp() const { return has_rdtscp_; }
@@ -79,7 +80,6 @@ class X86Tsc {
   bool has_rdtscp_ = false;
 };
 
-
 /// Four registers of a CPUID leaf.
 struct CpuidLeaf {
   uint32_t eax;
@@ -88,7 +88,8 @@ struct CpuidLeaf {
   uint32_t edx;
 };
 
-/// Reads CPUID (Context: any; a hypervisor may trap it, some 10 us).
+/// Reads CPUID. Ordering: none that is relied on.
+/// Context: any; a hypervisor may trap it, some 10 us.
 inline CpuidLeaf ReadCpuid(uint32_t leaf, uint32_t subleaf) {
   CpuidLeaf r;
   asm volatile("cpuid"
@@ -166,7 +167,8 @@ struct X86TscInfo {
 
 static_assert(ClockSource<X86Tsc>);
 
-/// Describes this CPU's counter. Context: reads CPUID, which a hypervisor traps.
+/// Describes this CPU's counter.
+/// Context: reads CPUID, which a hypervisor traps.
 inline CounterInfo<X86Tsc> QueryCounter(X86Tsc) {
   const X86TscInfo info = X86TscInfo::Query();
   return {info.Counter(), info.has_tsc && info.invariant, info.hypervisor,

@@ -54,9 +54,9 @@ struct VdsoSymbol {
 /// addresses (of 4 bytes in ELF32, 8 in ELF64) are before it.
 class VdsoImage {
  public:
-  /// No Linux vDSO is larger; this bounds the work a hostile image can cause.
+  /// No Linux vDSO has more; these bound the work a hostile image can cause.
   static constexpr uint64_t kLargestBytes = 64 * 1024;
-  static constexpr size_t kLongestName = 255;
+  static constexpr size_t kLongestName = 255, kMostVersions = 64;
 
   /// Reads the image in [base, base + size_limit), at most kLargestBytes of it,
   /// at any alignment. Not promised: that functions in a copy can be called.
@@ -85,7 +85,7 @@ class VdsoImage {
   /// Finds the exported function whose name is `prefix` followed by `name`.
   /// With a version it must have just that one, unless the image defines no
   /// versions; with nullptr, any version but a hidden one will do.
-  /// Progress: bounded by (kLargestBytes / 16)^2. Context: any.
+  /// Progress: bounded by kLargestBytes / 16 symbols. Context: any.
   [[nodiscard]] VdsoLookup Find(const char* name, const char* version,
                                 const char* prefix = "") const {
     VdsoLookup found = {status_, 0};
@@ -258,12 +258,12 @@ class VdsoImage {
   // Empty for 1 (global), and for an index that no definition has.
   VdsoText VersionName(uint64_t index) const {
     uint64_t at = index < 2 || definitions_ == 0 ? kNowhere : definitions_;
-    while (Inside(at, kVerdefBytes)) {
+    for (size_t n = 0; n < kMostVersions && Inside(at, kVerdefBytes); ++n) {
       if (Read(at + 4, 2) == index) {                 // vd_ndx
         return Text(Read(at + Read(at + 12, 4), 4));  // vd_aux -> vda_name
       }
       const uint64_t next = Read(at + 16, 4);  // vd_next
-      at = next < kVerdefBytes ? kNowhere : at + next;
+      at = next == 0 ? kNowhere : at + next;
     }
     return {};
   }

@@ -18,10 +18,19 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "absl/strings/str_cat.h"
+#include "absl/time/time.h"
+#include "clocks/native.h"
 #include "fallback/chain.h"
+#include "fallback/syscall.h"
+#include "fallback/vdso_symbol.h"
 #include "hosted/counter.h"
+#include "hosted/reference.h"
 #include "hosted/shared_page.h"
 #include "hosted/updater.h"
+#include "vvar/header.h"
+#include "vvar/page.h"
+#include "vvar/reader.h"
 
 namespace vvar::hosted {
 

@@ -92,7 +92,6 @@ class Discipline {
   /// Range: the timekeeper's line has begun.
   void Steer(Timekeeper& timekeeper) {
     ++health_.ticks;
-    quality_ = reference_.Quality();
     const Bracket mono = reference_.ReadNarrowest(ClockId::kMonotonic, kTries);
     const Bracket real = reference_.ReadNarrowest(ClockId::kRealtime, kTries);
     const Bracket raw =
@@ -100,6 +99,10 @@ class Discipline {
     if (Usable(mono) && timekeeper.LineHasBegun(mono.midpoint())) {
       const auto elapsed_ns = static_cast<double>(mono.ns - last_mono_ns_);
       last_mono_ns_ = mono.ns;
+      if (mono.ns - quality_at_ns_ >= kQualityNs) {
+        quality_ = reference_.Quality();
+        quality_at_ns_ = mono.ns;
+      }
       const double offset_ns = Offset(timekeeper, VVAR_BASE_MONOTONIC, mono);
       SteerMonotonic(timekeeper, offset_ns, elapsed_ns);
       if (Usable(raw)) {
@@ -126,6 +129,9 @@ class Discipline {
   /// this many, and is stepped too if it is more than that mean's noise.
   static constexpr int kDifferences = 256;
   static constexpr double kSettledNs = 3;
+  /// Asking costs a system call, half of a tick's price. A change of frequency
+  /// by 500 ppm that goes unnoticed for so long makes 2 us.
+  static constexpr int64_t kQualityNs = 4'000'000;
 
   /// Long enough to average the counter's grain away, short against what the
   /// reference's slope does.
@@ -227,6 +233,7 @@ class Discipline {
   ReferenceQuality quality_;
   DisciplineHealth health_;
   int64_t last_mono_ns_ = 0;
+  int64_t quality_at_ns_ = 0;
   double difference_sum_ns_ = 0;
   int differences_ = 0;
 };

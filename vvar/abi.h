@@ -132,7 +132,7 @@ struct vvar_header {
   uint32_t counter_id;   /* VVAR_COUNTER_* the page was made for */
   uint32_t counter_bits; /* width of the counter: 2..64 */
   uint32_t features;     /* VVAR_FEATURE_* */
-  VVAR_U64 counter_hz;   /* nominal */
+  VVAR_U64 counter_hz;   /* nominal; 0 until its writer has measured it */
   VVAR_U64 instance_id;  /* differs each time the page is created anew */
   uint32_t disruption_marker;    /* changes when past calibration is void */
   uint32_t timeline_count;       /* 1..VVAR_MAX_TIMELINES */

@@ -110,10 +110,11 @@ struct BoundedView : ClockView<Memory> {
 
   [[nodiscard, gnu::always_inline]] bool Load(const vvar_slot& slot,
                                               uint32_t index) {
+    if (!ClockView<Memory>::Load(slot, index)) return false;
     clock_status = static_cast<ClockStatus>(Memory::Load(slot.status));
     error_ns = Memory::Load(slot.error_ns);
     error_growth_ppb = Memory::Load(slot.error_growth_ppb);
-    return ClockView<Memory>::Load(slot, index);
+    return Memory::Load(slot.cycle_start) == this->cycle_start;
   }
   uint64_t ErrorNs() const {
     return ErrorNsAfter(error_ns, this->AgeNs(), error_growth_ppb);

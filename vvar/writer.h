@@ -47,9 +47,9 @@ class Writer {
   PublishStatus Publish(Timekeeper& timekeeper) {
     uint64_t now = clock_.ReadBeforeStores();
     if (!timekeeper.LineHasBegun(now)) return PublishStatus::kTooEarly;
-    const SeqToken odd = WriteOpen<Memory>(timeline_->seq);  // [W:open]
     const Line* line = &timekeeper.Plan(now);
-    StoreLine<Memory>(Idle(odd), *line);  // [W:line]
+    const SeqToken odd = WriteOpen<Memory>(timeline_->seq);  // [W:open]
+    StoreLine<Memory>(Idle(odd), *line);                     // [W:line]
     for (int dating = 1; dating < kMaxDatings && HasBegun(*line); ++dating) {
       Memory::Store(timeline_->stats.redated_lines,
                     Memory::Load(timeline_->stats.redated_lines) + 1);

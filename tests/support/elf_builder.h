@@ -14,6 +14,7 @@
 #include <algorithm>
 #include <map>
 #include <string>
+#include <tuple>
 #include <utility>
 #include <vector>
 
@@ -35,13 +36,16 @@ struct ElfSpec {
   bool hash = true;
   bool gnu_hash = true;
   bool versions = true;
-  size_t hash_word = 4;  // 8 on s390x
+  bool second_load = false;  // a PT_LOAD more, that holds nothing
+  size_t hash_word = 4;      // 8 on s390x
   std::vector<ElfSymbol> symbols = {};
 };
 
 struct ElfImage {
   std::vector<uint8_t> bytes;
-  std::map<std::string, size_t> at;  // each table's offset; "end": its size
+  std::map<std::string, size_t> at =
+      {};  // each table's offset; "end": its size
+  std::map<uint64_t, size_t> tag_at = {};  // each dynamic entry's offset
 
   // Overwrites a native-endian field.
   template <typename Field>
@@ -58,18 +62,20 @@ class ElfBuilder {
     SortByBucket();
     const size_t ehdr = spec_.word == 8 ? 64 : 52;
     const size_t phdr = spec_.word == 8 ? 56 : 32;
-    image_.bytes.resize(ehdr + 2 * phdr);
+    const uint16_t phdrs = spec_.second_load ? 3 : 2;
+    image_.bytes.resize(ehdr + phdrs * phdr);
     if (spec_.hash) EmitHash();
     if (spec_.gnu_hash) EmitGnuHash();
     EmitSymbols();
     if (spec_.versions) EmitVersions();
     Begin("strings");
     for (char c : strings_) Put(c);
+    image_.at["strings_end"] = image_.bytes.size();
     EmitDynamic();
     Begin("text");
     image_.bytes.resize(image_.bytes.size() + 64, 0xcc);
     image_.at["end"] = image_.bytes.size();
-    EmitHeaders(ehdr, phdr);
+    EmitHeaders(ehdr, phdr, phdrs);
     return std::move(image_);
   }
 
@@ -99,24 +105,27 @@ class ElfBuilder {
   // Source: System V gABI, "Hash Table"; binutils' description of DT_GNU_HASH.
   static uint32_t SysvHash(const std::string& name) {
     uint32_t hash = 0;
-    for (unsigned char c : name) {
-      hash = (hash << 4) + c;
+    for (char c : name) {
+      hash = (hash << 4) + static_cast<uint8_t>(c);
       hash = (hash ^ ((hash & 0xf0000000) >> 24)) & 0x0fffffff;
     }
     return hash;
   }
   static uint32_t GnuHash(const std::string& name) {
     uint32_t hash = 5381;
-    for (unsigned char c : name) hash = hash * 33 + c;
+    for (char c : name) hash = hash * 33 + static_cast<uint8_t>(c);
     return hash;
   }
 
   void SortByBucket() {
-    std::stable_sort(spec_.symbols.begin(), spec_.symbols.end(),
-                     [](const ElfSymbol& a, const ElfSymbol& b) {
-                       return GnuHash(a.name) % kBuckets <
-                              GnuHash(b.name) % kBuckets;
-                     });
+    const auto key = [](const ElfSymbol& symbol) {
+      return std::make_tuple(GnuHash(symbol.name) % kBuckets, symbol.name,
+                             symbol.version);
+    };
+    std::sort(spec_.symbols.begin(), spec_.symbols.end(),
+              [&](const ElfSymbol& a, const ElfSymbol& b) {
+                return key(a) < key(b);
+              });
   }
 
   void EmitHash() {
@@ -224,13 +233,14 @@ class ElfBuilder {
     dynamic_bytes_ = image_.bytes.size() - image_.at["dynamic"];
   }
   void PutDynamic(uint64_t tag, uint64_t value) {
+    image_.tag_at[tag] = image_.bytes.size();
     PutWord(tag, spec_.word);
     PutWord(value, spec_.word);
   }
 
-  void EmitHeaders(size_t ehdr, size_t phdr) {
-    const std::vector<uint8_t> rest(image_.bytes.begin() + ehdr + 2 * phdr,
-                                    image_.bytes.end());
+  void EmitHeaders(size_t ehdr, size_t phdr, uint16_t phdrs) {
+    const std::vector<uint8_t> rest(image_.bytes.data() + ehdr + phdrs * phdr,
+                                    image_.bytes.data() + image_.bytes.size());
     image_.bytes.clear();
     const uint16_t one = 1;
     uint8_t little;
@@ -249,10 +259,11 @@ class ElfBuilder {
     Put(uint32_t{0});
     Put(static_cast<uint16_t>(ehdr));
     Put(static_cast<uint16_t>(phdr));
-    Put(uint16_t{2});
+    Put(phdrs);
     image_.bytes.resize(ehdr);
     PutSegment("load", 1, 0, image_.at["end"]);
     PutSegment("dynamic_header", 2, image_.at["dynamic"], dynamic_bytes_);
+    if (spec_.second_load) PutSegment("second_load", 1, 0, 1);
     image_.bytes.insert(image_.bytes.end(), rest.begin(), rest.end());
   }
   void PutSegment(const char* name, uint32_t type, uint64_t offset,

@@ -11,6 +11,7 @@
 #include <concepts>
 #include <random>
 #include <string>
+#include <vector>
 
 #include "vvar/timebase.h"
 
@@ -66,9 +67,17 @@ class Wide256 {
     }
     return product;
   }
-  friend constexpr Wide256 operator<<(Wide256 a, uint32_t bits) {
-    for (; bits != 0; --bits) a = a + a;
-    return a;
+  friend constexpr Wide256 operator<<(const Wide256& a, uint32_t bits) {
+    const auto whole = static_cast<int>(bits / 32);
+    const uint32_t part = bits % 32;
+    Wide256 result;
+    for (int i = whole; i < kDigits; ++i) {
+      const uint32_t high = a.digit_[i - whole];
+      const uint32_t low = i > whole ? a.digit_[i - whole - 1] : 0;
+      const uint64_t both = uint64_t{high} << 32 | low;
+      result.digit_[i] = static_cast<uint32_t>(both << part >> 32);
+    }
+    return result;
   }
   /// Floor, also for negative values.
   friend constexpr Wide256 operator>>(const Wide256& a, uint32_t bits) {
@@ -156,6 +165,33 @@ constexpr Wide ExactAt(const Line& line, uint32_t base, uint64_t now,
          Wide(Ticks(now, line.cycle_start, bits)) * Wide(mult);
 }
 
+/// Every field of a line, for comparing two.
+inline std::vector<uint64_t> FieldsOf(const Line& line) {
+  std::vector<uint64_t> fields = {
+      line.cycle_start,
+      line.max_cycles,
+      line.scale.mult,
+      line.scale.shift,
+      line.raw_mult,
+      line.counter_id,
+      static_cast<uint64_t>(line.status),
+      line.error_ns,
+      line.error_growth_ppb,
+      static_cast<uint64_t>(line.tai_offset_sec),
+      line.leap_state,
+      line.was_set_count,
+  };
+  for (const Timebase& base : line.base) {
+    fields.push_back(static_cast<uint64_t>(base.sec));
+    fields.push_back(base.nsec_shifted);
+  }
+  for (const Timespec& coarse : line.coarse) {
+    fields.push_back(static_cast<uint64_t>(coarse.sec));
+    fields.push_back(coarse.nsec);
+  }
+  return fields;
+}
+
 /// An exact time as whole ns modulo 2^64, rounded down.
 constexpr uint64_t FloorNs(Wide exact, uint32_t shift) {
   return static_cast<uint64_t>(exact >> shift);
@@ -188,9 +224,9 @@ class EdgyRandom {
     const uint64_t all = UINT64_MAX >> (64 - size);
     switch (Below(4)) {
       case 0:
-        return (all / 2 + 1) ^ Below(4);
+        return ((all / 2 + 1) ^ Below(4)) & all;
       case 1:
-        return all - Below(4) % (all / 2 + 1);
+        return (all - Below(4)) & all;
       default:
         return engine_() & all;
     }

@@ -45,6 +45,8 @@ class MemoryScript {
   MemoryScript(const MemoryScript&) = delete;
   MemoryScript& operator=(const MemoryScript&) = delete;
 
+  // A hook must not replace itself while it runs.
+
   /// Called before the load of `word`, the nth of that word, from 1.
   std::function<void(const void* word, uint32_t nth)> on_load;
   /// Returns what that load gives; `value` is what the page holds.

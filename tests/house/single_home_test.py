@@ -1,0 +1,211 @@
+#!/usr/bin/env python3
+"""Each danger lives in one file, files and functions stay small, and nothing is
+a grab bag."""
+
+import re
+
+import house
+
+# Lines. A core header is to have 300 at most; two are slightly above.
+HEADER_TARGET = 300
+HEADER_LIMIT = 400
+CORE_LIMIT = 2200
+FUNCTION_LIMIT = 40
+RETRY_LOOP_LIMIT = 20
+
+ORDERING = re.compile(
+    r"__atomic_|__ATOMIC_|__sync_|atomic_thread_fence|memory_order|std::atomic|"
+    r"\b_Atomic\b|(?<!asm )\bvolatile\b")
+ORDERING_HOME = {"vvar/seqcount.h"}
+
+ASM = re.compile(r"\basm\b|__asm")
+ASM_HOMES = {"clocks/arm_cntvct.h", "clocks/riscv_time.h", "clocks/x86_tsc.h",
+             "fallback/syscall.h"}
+
+ARCHITECTURE = re.compile(
+    r"__(x86_64|i[3-6]86|amd64|aarch64|arm|ARM|thumb|riscv|powerpc|ppc|s390|"
+    r"loongarch|mips|sparc|ILP32|LP64)\w*|_M_(X64|IX86|ARM)")
+ARCHITECTURE_HOMES = {"clocks/native.h", "fallback/syscall.h"}
+
+FLOAT = re.compile(
+    r"\b(float|double)\b|\b\d[\d']*(\.\d|\.(?!\w)|e[+-]?\d)|(?<![\w.])\.\d")
+
+# Who starts a read of a sequence counter, and in how many places.
+READ_BEGIN_CALLERS = {
+    "vvar/reader.h": 1,    # ReadLine(): the dated latch.
+    "vvar/seqcount.h": 1,  # Seqlock<T>::TryLoad(): the plain seqlock.
+    "tools/dump.cc": 1,    # The page's words, of both slots at once.
+}
+
+GRAB_BAGS = {"util", "utils", "common", "helper", "helpers", "misc", "manager",
+             "impl"}
+
+# A word of the page, as the core writes it, and what may be done with one.
+PAGE_WORD = re.compile(
+    r"\b(slot(\[[^]]*\])?|header|stats)\.\w+|timeline_->(seq\b|stats\.)")
+PAGE_ACCESS = re.compile(
+    r"(Memory::(Load|Store|LoadAcquire|StoreRelease)|"
+    r"(ReadBegin|ReadEnd|WriteOpen|WriteClose)<Memory>)$")
+
+FUNCTION = re.compile(
+    r"\)\s*(const|noexcept|override|->\s*[\w:<>]+|\s)*"
+    r"(:\s*\w+[({][^;]*?[)}]\s*)?\{")
+
+
+def outside(homes, pattern, look, what):
+  """Notes every match outside its homes, and a home that needs none."""
+  unused = set(homes)
+  for path in look.at(house.files(*house.FREESTANDING + house.HOSTED)):
+    for line, text in house.numbered(house.code(path, strings=False)):
+      if not pattern.search(text):
+        continue
+      unused.discard(path)
+      if path not in homes:
+        look.problem("%s:%d" % (path, line), "%s: %s" % (what, text.strip()))
+  for path in sorted(unused):
+    look.problem(path, "a home without a tenant: has it moved?")
+
+
+def closing(text, at):
+  """Returns where the bracket that opens at `at` closes."""
+  opens, closes = text[at], {"{": "}", "(": ")"}[text[at]]
+  depth = 0
+  for i in range(at, len(text)):
+    depth += (text[i] == opens) - (text[i] == closes)
+    if depth == 0:
+      return i
+  return len(text) - 1
+
+
+@house.case
+def ordering_only_in_seqcount(look):
+  """In freestanding code. Hosted code may have its std::atomic flags."""
+  for path in look.at(house.files(*house.FREESTANDING)):
+    if path in ORDERING_HOME:
+      continue
+    for line, text in house.numbered(house.code(path, strings=False)):
+      if ORDERING.search(text):
+        look.problem("%s:%d" % (path, line), "ordering: " + text.strip())
+
+
+# Trap: T24 (no word of a live page is read or written plainly)
+@house.case
+def page_words_only_through_memory(look):
+  """Each word of a live page is the operand of Memory or of a protocol step."""
+  for path in ("vvar/header.h", "vvar/slot.h", "vvar/reader.h",
+               "vvar/writer.h"):
+    code = house.code(path, strings=False)
+    for match in look.at(PAGE_WORD.finditer(code), "accesses"):
+      depth, at = 0, match.start()
+      while at > 0 and (depth < 1 or code[at] != "("):
+        at -= 1
+        depth += (code[at] == "(") - (code[at] == ")")
+        if code[at] in ";{}":
+          break
+      line = code.count("\n", 0, match.start()) + 1
+      if not PAGE_ACCESS.search(code[:at]):
+        look.problem("%s:%d" % (path, line), "plain access to " + match.group())
+
+
+@house.case
+def asm_only_in_clocks_and_syscall(look):
+  outside(ASM_HOMES, ASM, look, "asm")
+
+
+@house.case
+def architecture_if_only_in_two_files(look):
+  outside(ARCHITECTURE_HOMES, ARCHITECTURE, look, "architecture")
+
+
+# Trap: T43 (floating point in the time path; objects_test looks at the code)
+@house.case
+def no_floating_point(look):
+  for path in look.at(house.files(*house.FREESTANDING)):
+    for line, text in house.numbered(house.code(path, strings=False)):
+      if FLOAT.search(text):
+        look.problem("%s:%d" % (path, line), "float: " + text.strip())
+
+
+@house.case
+def one_retry_loop(look):
+  """Whoever calls ReadBegin() is known, and calls it once."""
+  call = re.compile(r"\bReadBegin<\w+>\(")
+  found = {}
+  for path in look.at(house.files(*house.FREESTANDING + house.HOSTED)):
+    calls = len(call.findall(house.code(path)))
+    if calls:
+      found[path] = calls
+  for path in sorted(set(found) | set(READ_BEGIN_CALLERS)):
+    if found.get(path, 0) != READ_BEGIN_CALLERS.get(path, 0):
+      look.problem(path, "%d calls of ReadBegin(), expected %d" %
+                   (found.get(path, 0), READ_BEGIN_CALLERS.get(path, 0)))
+
+
+@house.case
+def retry_loop_fits_a_glance(look):
+  """[R:begin] is in one loop of reader.h, and ReadLine() is short."""
+  text = house.read("vvar/reader.h")
+  for match in look.at(re.finditer(r"ReadStatus ReadLine\(", text), "loops"):
+    end = closing(text, text.index("{", match.end()))
+    body = text[match.start():end + 1]
+    lines = body.count("\n") + 1
+    if lines > RETRY_LOOP_LIMIT:
+      look.problem("vvar/reader.h", "ReadLine() has %d lines" % lines)
+    if body.count("[R:begin]") != 1 or text.count("[R:begin]") != 1:
+      look.problem("vvar/reader.h", "[R:begin] is not in ReadLine(), once")
+  if look.count > 1:
+    look.problem("vvar/reader.h", "ReadLine() is there twice")
+
+
+@house.case
+def core_stays_small(look):
+  total = 0
+  for path in look.at(house.files("vvar", suffixes=(".h",)), "headers"):
+    lines = house.read(path).count("\n")
+    total += lines
+    if lines > HEADER_TARGET:
+      print("  %s has %d lines, is to have %d" % (path, lines, HEADER_TARGET))
+    if lines > HEADER_LIMIT:
+      look.problem(path, "%d lines, at most %d" % (lines, HEADER_LIMIT))
+  print("  vvar/ has %d lines in %d headers, may have %d" %
+        (total, look.count, CORE_LIMIT))
+  if total > CORE_LIMIT:
+    look.problem("vvar", "%d lines, at most %d" % (total, CORE_LIMIT))
+
+
+def functions(path):
+  """Yields (line, lines) of each function of a file; not of a lambda's or a
+  statement's block inside of one."""
+  code = house.code(path, strings=False)
+  at = 0
+  while True:
+    match = FUNCTION.search(code, at)
+    if match is None:
+      return
+    end = closing(code, match.end() - 1)
+    yield (code.count("\n", 0, match.start()) + 1,
+           code.count("\n", match.start(), end) + 1)
+    at = end
+
+
+@house.case
+def functions_fit_a_screen(look):
+  for path in house.files("vvar", "clocks", "fallback", "paravirt"):
+    for line, lines in look.at(functions(path), "functions"):
+      if lines > FUNCTION_LIMIT:
+        look.problem("%s:%d" % (path, line), "a function of %d lines" % lines)
+
+
+@house.case
+def no_grab_bags(look):
+  """No file and no folder is named after what it could hold."""
+  suffixes = house.CPP + (".py", ".sh", ".md", ".bzl", ".S", ".lds")
+  for path in look.at(house.files(".", suffixes=suffixes)):
+    if path.startswith("third_party/"):  # Named by those it stands in for.
+      continue
+    for part in path.split("/"):
+      if GRAB_BAGS & set(re.split(r"[._-]", part.lower())):
+        look.problem(path, "a name that says nothing")
+
+
+house.run()
