@@ -29,8 +29,7 @@ struct KernelTimezone {
   int32_t tz_minuteswest, tz_dsttime;
 };
 
-/// A call's number, or kNoSyscall where the ISA never had the call.
-inline constexpr int32_t kNoSyscall = -1;
+inline constexpr int32_t kNoSyscall = -1;  ///< The ISA never had this call.
 struct SyscallNumbers {
   int32_t clock_gettime = kNoSyscall, clock_getres = kNoSyscall;
   int32_t clock_gettime_time32 = kNoSyscall, clock_getres_time32 = kNoSyscall;
@@ -92,8 +91,7 @@ inline constexpr SyscallNumbers kSyscalls = {.clock_gettime = 113,
                                              .getcpu = 168};
 
 #if defined(__ARM_FEATURE_SVE)
-// Source: Linux, Documentation/arch/arm64/sve.rst, 3: the kernel clears the
-// predicates, and z0 to z31 but for their low 128 bits.
+// Source: Linux, Documentation/arch/arm64/sve.rst, 3: cleared, but for v0-v31.
 #undef VVAR_SYSCALL_CLOBBERS
 #define VVAR_SYSCALL_CLOBBERS                                                  \
   "memory", "p0", "p1", "p2", "p3", "p4", "p5", "p6", "p7", "p8", "p9", "p10", \
@@ -141,9 +139,8 @@ inline intptr_t EnterKernel(int32_t call, intptr_t a, intptr_t b, intptr_t c) {
 
 #elif defined(__riscv)
 
-// Source: Linux, include/uapi/asm-generic/unistd.h, where riscv32 has no call
-// with 32-bit time; arch/riscv/kernel/entry.S (number in a7; arguments and
-// result in a0 to a2).
+// Source: Linux, include/uapi/asm-generic/unistd.h (riscv32: 64-bit time only);
+// arch/riscv/kernel/entry.S (number in a7; arguments and result in a0 to a2).
 inline constexpr SyscallNumbers kSyscalls = {
     .clock_gettime = __riscv_xlen == 64 ? 113 : 403,
     .clock_getres = __riscv_xlen == 64 ? 114 : 406,
@@ -196,8 +193,7 @@ inline int32_t CallKernel(int32_t call, intptr_t a, const void* b) {
 }
 
 /// Reads a clock with 32-bit seconds: i386 and arm only. For whoever was asked
-/// for those: a system call filter as old as that caller knows no other number.
-/// Source: Linux c60a32ea4f45.
+/// for those: a filter of system calls may be as old (Linux c60a32ea4f45).
 [[nodiscard]] inline int32_t ClockGettimeTime32(int32_t id,
                                                 KernelTimespec32* now) {
   return CallKernel(kSyscalls.clock_gettime_time32, id, now);
@@ -225,40 +221,46 @@ inline int32_t CallKernel(int32_t call, intptr_t a, const void* b) {
   return CallKernel(kSyscalls.getcpu, reinterpret_cast<intptr_t>(cpu), node);
 }
 
-/// How Linux names a vDSO's functions, by ELF's e_machine.
-/// Source: vdso.lds.S of each arch. Not PowerPC: there a condition bit tells
-/// errors from results, which C cannot see (cvdso_call in gettimeofday.S).
 struct VdsoNaming {
-  uint64_t machine;
-  char prefix[10], version[13];
-};
-inline constexpr VdsoNaming kVdsoNamings[] = {
-    {62, "__vdso_", "LINUX_2.6"},        // x86-64
-    {3, "__vdso_", "LINUX_2.6"},         // i386
-    {183, "__kernel_", "LINUX_2.6.39"},  // arm64
-    {40, "__vdso_", "LINUX_2.6"},        // arm
-    {243, "__vdso_", "LINUX_4.15"},      // riscv
-    {258, "__vdso_", "LINUX_5.10"},      // loongarch
-    {22, "__kernel_", "LINUX_2.6.29"},   // s390x
+  const char* prefix;  // null: unknown
+  const char* version;
 };
 
-/// Finds a function, such as "getcpu", by its machine's naming.
-/// Error: kWrongClass for an image that is not of this process's class.
+/// Tells how Linux names a vDSO's functions, by ELF's e_machine.
+/// Source: vdso.lds.S of each arch. Not PowerPC: there a condition bit tells
+/// errors from results, which C cannot see (cvdso_call in gettimeofday.S).
+constexpr VdsoNaming VdsoNamingOf(uint64_t machine) {
+  switch (machine) {
+    case 3:   // i386
+    case 40:  // arm
+    case 62:  // x86-64
+      return {"__vdso_", "LINUX_2.6"};
+    case 22:  // s390x
+      return {"__kernel_", "LINUX_2.6.29"};
+    case 183:  // arm64
+      return {"__kernel_", "LINUX_2.6.39"};
+    case 243:  // riscv
+      return {"__vdso_", "LINUX_4.15"};
+    case 258:  // loongarch
+      return {"__vdso_", "LINUX_5.10"};
+  }
+  return {nullptr, nullptr};
+}
+
+/// Finds a function, such as "getcpu", in an image of this process's class.
 inline VdsoLookup FindVdsoFunction(const VdsoImage& image, const char* name) {
   if (image.status() != VdsoStatus::kFound) return {image.status(), 0};
   if (image.word_bytes() != sizeof(void*)) return {VdsoStatus::kWrongClass, 0};
-  for (const VdsoNaming& row : kVdsoNamings) {
-    if (row.machine != image.machine()) continue;
-    return image.Find(name, row.version, row.prefix);
-  }
-  return {VdsoStatus::kWrongMachine, 0};
+  const VdsoNaming naming = VdsoNamingOf(image.machine());
+  if (naming.prefix == nullptr) return {VdsoStatus::kWrongMachine, 0};
+  return image.Find(name, naming.version, naming.prefix);
 }
 
 /// What a vDSO offers; null is absent, and a part of it is worth having. These
 /// return as the calls above do, which they make where they know no answer:
 /// pair each with the call of its width. Only the live image's can be called.
 struct VdsoFunctions {
-  VdsoStatus status = VdsoStatus::kNotElf;  // clock_gettime's
+  VdsoStatus status = VdsoStatus::kNotElf;  // clock_gettime's, either width
   int32_t (*clock_gettime)(int32_t id, KernelOldTimespec* now) = nullptr;
   int32_t (*clock_gettime64)(int32_t id, KernelTimespec* now) = nullptr;
   int32_t (*clock_getres)(int32_t id, KernelOldTimespec* step) = nullptr;
@@ -269,12 +271,13 @@ struct VdsoFunctions {
 };
 
 [[nodiscard]] inline VdsoFunctions FindVdsoFunctions(const VdsoImage& image) {
-  const auto find = [&]<typename Function>(const char* name,
-                                           Function* VdsoFunctions::*) {
-    const VdsoLookup found = FindVdsoFunction(image, name);
-    return reinterpret_cast<Function*>(found.address);
+  const auto find = [&]<typename Fn>(const char* name, Fn* VdsoFunctions::*) {
+    return reinterpret_cast<Fn*>(FindVdsoFunction(image, name).address);
   };
-  return {FindVdsoFunction(image, "clock_gettime").status,
+  const VdsoLookup either = FindVdsoFunction(image, "clock_gettime64");
+  return {either.status == VdsoStatus::kFound
+              ? either.status
+              : FindVdsoFunction(image, "clock_gettime").status,
           find("clock_gettime", &VdsoFunctions::clock_gettime),
           find("clock_gettime64", &VdsoFunctions::clock_gettime64),
           find("clock_getres", &VdsoFunctions::clock_getres),
@@ -284,14 +287,12 @@ struct VdsoFunctions {
           find("getcpu", &VdsoFunctions::getcpu)};
 }
 
-/// Returns AT_SYSINFO_EHDR's value from an auxiliary vector of {type, value}
-/// pairs, which ends with AT_NULL; 0 if absent. Hosted code has getauxval.
-/// Source: Linux, include/uapi/linux/auxvec.h.
+/// Returns AT_SYSINFO_EHDR's value from an auxiliary vector, {type, value}
+/// pairs up to AT_NULL; 0 if absent. Source: Linux,
+/// include/uapi/linux/auxvec.h.
 [[nodiscard]] inline uintptr_t FindVdsoInAuxv(const uintptr_t* auxv) {
-  for (; auxv[0] != 0; auxv += 2) {
-    if (auxv[0] == 33) return auxv[1];
-  }
-  return 0;
+  while (auxv[0] != 0 && auxv[0] != 33) auxv += 2;
+  return auxv[0] == 0 ? 0 : auxv[1];
 }
 
 }  // namespace vvar::fallback

@@ -19,7 +19,7 @@ enum class VdsoStatus : uint8_t {
   kNotElf,         // no image, no ELF magic, or not a shared object
   kWrongClass,     // neither ELF32 nor ELF64; or not this process's class
   kWrongEndian,    // not this process's byte order
-  kWrongMachine,   // a machine without a row in kVdsoNamings
+  kWrongMachine,   // a machine that VdsoNamingOf() does not know
   kTruncated,      // the headers or the segment end past the size limit
   kNoDynamic,      // no PT_LOAD or no PT_DYNAMIC: nothing to look up by
   kNoSymbolTable,  // DT_SYMTAB or DT_STRTAB is absent

@@ -88,13 +88,17 @@ inline Calibration Calibrate(Reference& reference, int64_t duration_ns) {
   // Narrow brackets are worth more than many, and cost no memory.
   constexpr int kTries = 8;
   std::vector<Bracket> brackets[4];
-  const int64_t start_ns = reference.Read(ClockId::kMonotonicRaw).ns;
-  int64_t now_ns = start_ns;
-  while (now_ns - start_ns < duration_ns || brackets[0].size() < 2) {
+  // Time in which this process did not run measures nothing.
+  constexpr int64_t kLongestRoundNs = 100'000;
+  int64_t last_ns = reference.Read(ClockId::kMonotonicRaw).ns;
+  int64_t measured_ns = 0;
+  while (measured_ns < duration_ns || brackets[0].size() < 2) {
     for (int i = 0; i < 4; ++i) {
       brackets[i].push_back(reference.ReadNarrowest(kClocks[i], kTries));
     }
-    now_ns = brackets[2].back().ns;
+    const int64_t now_ns = brackets[2].back().ns;
+    measured_ns += std::min(now_ns - last_ns, kLongestRoundNs);
+    last_ns = now_ns;
   }
   return {FitLine(brackets[0]), FitLine(brackets[1]), FitLine(brackets[2]),
           FitLine(brackets[3]), MedianWidth(brackets[1])};

@@ -7,9 +7,11 @@
 #define VVAR_HOSTED_CLOCK_H_
 
 #include <pthread.h>
+#include <signal.h>
 #include <stdint.h>
 #include <string.h>
 #include <sys/auxv.h>
+#include <unistd.h>
 
 #include <atomic>
 #include <chrono>
@@ -34,8 +36,10 @@
 
 namespace vvar::hosted {
 
-/// The functions of the vDSO that the kernel gave this process.
+/// The functions of the vDSO that the kernel gave this process; none where
+/// this process may not read the counter: then the vDSO's read would fault too.
 inline fallback::VdsoFunctions SystemVdso() {
+  if (SignalOfCounterRead() != 0) return {};
   return fallback::FindVdsoFunctions(
       fallback::VdsoImage::FromMappedByKernel(getauxval(AT_SYSINFO_EHDR)));
 }
@@ -68,7 +72,9 @@ class InProcessClock {
   explicit InProcessClock(const UpdaterOptions& options = {})
       : chain_({}, SystemVdso()), status_(Start(options)) {}
   ~InProcessClock() {
-    if (!ticking_) return;
+    // A forked child has a copy of this object, but not its thread; the timer
+    // is the parent's.
+    if (!ticking_ || getpid() != pid_) return;
     loop_->Stop();
     pthread_join(thread_, nullptr);
   }
@@ -80,19 +86,9 @@ class InProcessClock {
 
   /// Returns the time of a clock. Units: ns since its epoch, modulo 2^64.
   /// Ordering: as clock_gettime(). Context: any thread, signal handlers.
-  uint64_t Now(ClockId id) const {
-    const NsReading reading = chain_.page().Now(id);
-    if (reading.ok()) [[likely]]
-      return reading.ns;
-    return chain_.Now(static_cast<int32_t>(id)).ns();
-  }
+  uint64_t Now(ClockId id) const { return chain_.NowNs(id); }
   /// The same, unordered: see Reader.
-  uint64_t NowUnordered(ClockId id) const {
-    const NsReading reading = chain_.page().NowUnordered(id);
-    if (reading.ok()) [[likely]]
-      return reading.ns;
-    return chain_.NowUnordered(static_cast<int32_t>(id)).ns();
-  }
+  uint64_t NowUnordered(ClockId id) const { return chain_.NowNsUnordered(id); }
 
   /// The page's reader, for intervals, snapshots and statuses.
   const Reader<NativeClock>& reader() const { return chain_.page(); }
@@ -116,6 +112,11 @@ class InProcessClock {
         TickLoop::Create(updater_->tick_ns());
     if (!loop.ok()) return loop.status();
     loop_ = *std::move(loop);
+    // The thread is nobody's place to take signals.
+    sigset_t all;
+    sigset_t old_mask;
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &old_mask);
     // Not std::thread, whose constructor throws where this has to fall back.
     const int error = pthread_create(
         &thread_, nullptr,
@@ -125,6 +126,7 @@ class InProcessClock {
           return nullptr;
         },
         this);
+    pthread_sigmask(SIG_SETMASK, &old_mask, nullptr);
     if (error != 0) {
       return absl::ResourceExhaustedError(
           absl::StrCat("pthread_create: ", strerror(error)));
@@ -132,7 +134,7 @@ class InProcessClock {
     ticking_ = true;
     chain_ = fallback::Chain<>(
         Reader<NativeClock>(&page_.bytes().timeline[0], counter->clock),
-        chain_.vdso());
+        SystemVdso());
     return absl::OkStatus();
   }
 
@@ -142,6 +144,7 @@ class InProcessClock {
   std::unique_ptr<TickLoop> loop_;
   pthread_t thread_ = {};
   bool ticking_ = false;
+  pid_t pid_ = getpid();
   absl::Status status_;
 };
 

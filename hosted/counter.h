@@ -23,7 +23,8 @@ namespace vvar::hosted {
 
 namespace counter_internal {
 
-inline thread_local sigjmp_buf* probe_jump = nullptr;
+// Volatile, because only a signal handler looks at it.
+inline thread_local sigjmp_buf* volatile probe_jump = nullptr;
 
 /// One read of the counter under handlers for the signals by which a refusal
 /// shows: SIGSEGV (x86: CR4.TSD, PR_SET_TSC) and SIGILL (Arm, RISC-V).
@@ -39,6 +40,13 @@ class Probe {
     sigemptyset(&action.sa_mask);
     sigaction(SIGSEGV, &action, &old_segv_);
     sigaction(SIGILL, &action, &old_ill_);
+    // A fault whose signal is blocked kills, whatever its handler.
+    sigset_t faults;
+    sigset_t old_mask;
+    sigemptyset(&faults);
+    sigaddset(&faults, SIGSEGV);
+    sigaddset(&faults, SIGILL);
+    pthread_sigmask(SIG_UNBLOCK, &faults, &old_mask);
     sigjmp_buf jump;
     const int signal = sigsetjmp(jump, /*savemask=*/1);
     if (signal == 0) {
@@ -48,6 +56,7 @@ class Probe {
     probe_jump = nullptr;
     sigaction(SIGSEGV, &old_segv_, nullptr);
     sigaction(SIGILL, &old_ill_, nullptr);
+    pthread_sigmask(SIG_SETMASK, &old_mask, nullptr);
     return signal;
   }
 

@@ -25,7 +25,7 @@ struct DisciplineHealth {
   double frequency_ppb = 0;   ///< Of the line against the nominal rate.
   uint64_t ticks = 0;
   uint64_t rejected_brackets = 0;  ///< Ticks skipped: every bracket disturbed.
-  uint64_t slews = 0;              ///< Offsets too large for the servo.
+  uint64_t large_offsets = 0;      ///< Ticks beyond Servo::kLargeNs.
   uint64_t realtime_steps = 0;
 };
 
@@ -35,9 +35,6 @@ struct DisciplineHealth {
 /// has its own slope and servo, as the kernel's has.
 class Discipline {
  public:
-  /// Offsets beyond this are no noise of brackets: they are slewed away.
-  static constexpr double kSlewFromNs = 250;
-  static constexpr int64_t kSlewPpb = 1'000'000;
   /// A REALTIME that is off by more has been stepped.
   static constexpr double kStepFromNs = 1000;
   /// A line that is behind by more jumps forward when a writer takes over.
@@ -60,12 +57,16 @@ class Discipline {
   void Start(Timekeeper& timekeeper, uint64_t now) {
     SetRates(timekeeper);
     const StartTimes times = {
-        TimeAt(calibration_.realtime, now), TimeAt(calibration_.monotonic, now),
-        TimeAt(calibration_.monotonic_raw, now),
-        TimeAt(calibration_.boottime, now), quality_.tai_offset_sec};
+        TimeAt(calibration_.realtime, now),
+        Later(TimeAt(calibration_.monotonic, now), floor_.monotonic),
+        Later(TimeAt(calibration_.monotonic_raw, now), floor_.monotonic_raw),
+        Later(TimeAt(calibration_.boottime, now), floor_.boottime),
+        quality_.tai_offset_sec};
+    last_mono_ns_ = quality_at_ns_ =
+        static_cast<int64_t>(TimespecToNs(times.monotonic));
     SetQuality(timekeeper);
+    SetErrorBound(timekeeper, usual_width_);
     timekeeper.Start(now, times);
-    last_mono_ns_ = calibration_.monotonic.origin_ns;
   }
 
   /// Goes on from a line that another writer left, where now lies. Returns
@@ -80,11 +81,16 @@ class Discipline {
     const auto reference_ns = static_cast<int64_t>(TimespecToNs(reference));
     if (Offset(timekeeper, VVAR_BASE_MONOTONIC, {now, now, reference_ns}) >
         kJumpFromNs) {
+      floor_ = {{},
+                After(timekeeper, VVAR_BASE_MONOTONIC, now),
+                After(timekeeper, VVAR_BASE_MONOTONIC_RAW, now),
+                After(timekeeper, VVAR_BASE_BOOTTIME, now),
+                0};
       return false;
     }
+    last_mono_ns_ = quality_at_ns_ = reference_ns;
     SetRates(timekeeper);
     SetQuality(timekeeper);
-    last_mono_ns_ = reference_ns;
     return true;
   }
 
@@ -96,7 +102,8 @@ class Discipline {
     const Bracket real = reference_.ReadNarrowest(ClockId::kRealtime, kTries);
     const Bracket raw =
         reference_.ReadNarrowest(ClockId::kMonotonicRaw, kTries);
-    if (Usable(mono) && timekeeper.LineHasBegun(mono.midpoint())) {
+    if (IsUsable(mono) && timekeeper.LineHasBegun(mono.midpoint())) {
+      rejected_in_a_row_ = 0;
       const auto elapsed_ns = static_cast<double>(mono.ns - last_mono_ns_);
       last_mono_ns_ = mono.ns;
       if (mono.ns - quality_at_ns_ >= kQualityNs) {
@@ -104,17 +111,18 @@ class Discipline {
         quality_at_ns_ = mono.ns;
       }
       const double offset_ns = Offset(timekeeper, VVAR_BASE_MONOTONIC, mono);
-      SteerMonotonic(timekeeper, offset_ns, elapsed_ns);
-      if (Usable(raw)) {
+      SteerMonotonic(offset_ns, elapsed_ns);
+      if (IsUsable(raw)) {
         raw_servo_.Add(Offset(timekeeper, VVAR_BASE_MONOTONIC_RAW, raw),
                        elapsed_ns);
       }
-      if (Usable(real)) {
+      if (IsUsable(real)) {
         SteerRealtime(timekeeper,
                       Offset(timekeeper, VVAR_BASE_REALTIME, real) - offset_ns);
       }
+      SetErrorBound(timekeeper, mono.width());
     } else {
-      ++health_.rejected_brackets;
+      Reject(mono.width());
     }
     SetRates(timekeeper);
     SetQuality(timekeeper);
@@ -125,6 +133,7 @@ class Discipline {
 
  private:
   static constexpr int kTries = 3;
+  static constexpr int kRejectedInARow = 8;
   /// A step is as exact as one bracket: what is left of it shows in the mean of
   /// this many, and is stepped too if it is more than that mean's noise.
   static constexpr int kDifferences = 256;
@@ -144,8 +153,33 @@ class Discipline {
     return NsToTimespec(line.origin_ns + std::llround(ns));
   }
 
-  bool Usable(const Bracket& bracket) const {
-    return bracket.width() <= 3 * calibration_.usual_width;
+  static Timespec Later(Timespec a, Timespec b) {
+    return Precedes(a, b) ? b : a;
+  }
+
+  /// The first whole ns that is not before the timekeeper's clock at `now`.
+  static Timespec After(const Timekeeper& timekeeper, uint32_t index,
+                        uint64_t now) {
+    const Line& line = timekeeper.line();
+    const Timebase at = line.At(index, now, timekeeper.counter_bits());
+    return TimebaseToTimespec(
+        Add(at, TimespecToTimebase({0, 1}, line.scale.shift), line.scale.shift),
+        line.scale.shift);
+  }
+
+  bool IsUsable(const Bracket& bracket) const {
+    return bracket.width() <= 3 * usual_width_;
+  }
+
+  /// Brackets that stay wide are no interruptions: this is what they take now.
+  void Reject(uint64_t width) {
+    ++health_.rejected_brackets;
+    if (rejected_in_a_row_ == 0 || width < narrowest_rejected_) {
+      narrowest_rejected_ = width;
+    }
+    if (++rejected_in_a_row_ < kRejectedInARow) return;
+    rejected_in_a_row_ = 0;
+    usual_width_ = narrowest_rejected_;
   }
 
   /// Reference - line at the bracket's midpoint. Units: ns.
@@ -164,18 +198,12 @@ class Discipline {
     return static_cast<double>(bracket.ns - line_ns) + 0.5 - fraction;
   }
 
-  void SteerMonotonic(Timekeeper& timekeeper, double offset_ns,
-                      double elapsed_ns) {
+  void SteerMonotonic(double offset_ns, double elapsed_ns) {
     health_.last_offset_ns = offset_ns;
     health_.max_offset_ns =
         std::max(health_.max_offset_ns, std::abs(offset_ns));
-    if (std::abs(offset_ns) > kSlewFromNs) {
-      timekeeper.Slew(std::llround(offset_ns), kSlewPpb);
-      servo_.Forget();
-      ++health_.slews;
-    } else if (timekeeper.slew_remaining_ns() == 0) {
-      servo_.Add(offset_ns, elapsed_ns);
-    }
+    if (std::abs(offset_ns) > Servo::kLargeNs) ++health_.large_offsets;
+    servo_.Add(offset_ns, elapsed_ns);
   }
 
   /// `difference_ns`: how far REALTIME is off beyond what MONOTONIC is.
@@ -215,13 +243,24 @@ class Discipline {
     timekeeper.SetTaiOffset(quality_.tai_offset_sec);
     timekeeper.SetStatus(quality_.synchronised ? ClockStatus::kSynchronised
                                                : ClockStatus::kUnsynchronised);
-    const auto own_ns =
-        static_cast<uint64_t>(std::abs(health_.last_offset_ns)) + kOwnErrorNs;
-    timekeeper.SetErrorBound(quality_.max_error_ns + own_ns, kErrorGrowthPpb);
   }
 
-  /// Half a bracket, the counter's grain, and what the slope may be off by.
-  static constexpr uint64_t kOwnErrorNs = 100;
+  /// Only a measurement, in a bracket of `width`, renews the bound; without one
+  /// it grows.
+  void SetErrorBound(Timekeeper& timekeeper, uint64_t width) {
+    const uint64_t own_ns =
+        static_cast<uint64_t>(std::abs(health_.last_offset_ns)) +
+        CyclesToNs(width / 2, timekeeper.nominal(), 0) + kOwnErrorNs;
+    const auto quality_age_ns =
+        static_cast<uint64_t>(last_mono_ns_ - quality_at_ns_);
+    timekeeper.SetErrorBound(
+        ErrorNsAfter(quality_.max_error_ns, quality_age_ns, kErrorGrowthPpb) +
+            own_ns,
+        kErrorGrowthPpb);
+  }
+
+  /// The counter's grain, and what the slope may be off by until the next tick.
+  static constexpr uint64_t kOwnErrorNs = 50;
   /// The rate at which the kernel itself lets maxerror grow.
   /// Source: Linux kernel/time/ntp.c, MAXFREQ: 500 ppm.
   static constexpr uint32_t kErrorGrowthPpb = 500'000;
@@ -236,6 +275,10 @@ class Discipline {
   int64_t quality_at_ns_ = 0;
   double difference_sum_ns_ = 0;
   int differences_ = 0;
+  uint64_t usual_width_ = calibration_.usual_width;
+  int rejected_in_a_row_ = 0;
+  uint64_t narrowest_rejected_ = 0;
+  StartTimes floor_ = {};
 };
 
 }  // namespace vvar::hosted

@@ -10,14 +10,16 @@
 #include <fcntl.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/random.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <string>
 #include <string_view>
 #include <utility>
 
-#include "absl/random/random.h"
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/str_cat.h"
@@ -127,6 +129,11 @@ inline absl::StatusOr<PageMapping> MapPage(int fd, bool writable,
     close(fd);
     return ErrnoError(error, "fstat", path);
   }
+  if (!S_ISREG(info.st_mode)) {
+    close(fd);
+    return absl::InvalidArgumentError(
+        absl::StrCat("page ", path, ": foreign: not a regular file"));
+  }
   if (info.st_size < off_t{VVAR_PAGE_SIZE}) {
     close(fd);
     if (info.st_size == 0) {
@@ -159,7 +166,9 @@ class AttachedPage {
   /// FailedPrecondition (another counter), PermissionDenied.
   static absl::StatusOr<AttachedPage> Attach(std::string_view name) {
     const std::string path = PagePath(name);
-    const int fd = open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NOCTTY);
+    // O_NONBLOCK: what is not a file may not make us wait either.
+    const int fd =
+        open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
     if (fd < 0) {
       return shared_page_internal::ErrnoError(errno, "open", path);
     }
@@ -178,6 +187,7 @@ class AttachedPage {
     const vvar_timeline* timeline = nullptr;
     const PageStatus status =
         FindTimeline(&page.bytes(), VVAR_PAGE_SIZE, NativeClock::kCounterId,
+                     NativeClock::kCounterBits,
                      /*index=*/0, &timeline);
     if (status != PageStatus::kOk) {
       return shared_page_internal::HeaderError(status, page.bytes().header,
@@ -218,7 +228,8 @@ class WritablePage {
                                            const PageConfig& config) {
     const std::string path = PagePath(name);
     const int fd =
-        open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NOCTTY, 0644);
+        open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NOCTTY | O_NONBLOCK,
+             0644);
     if (fd < 0) {
       return shared_page_internal::ErrnoError(errno, "open for writing", path);
     }
@@ -228,8 +239,14 @@ class WritablePage {
       return locked;
     }
     struct stat info = {};
-    if (fstat(fd, &info) == 0 && info.st_size == 0 &&
-        ftruncate(fd, VVAR_PAGE_SIZE) != 0) {
+    const bool known = fstat(fd, &info) == 0;
+    if (known && info.st_size > off_t{VVAR_PAGE_SIZE}) {
+      close(fd);
+      return absl::InvalidArgumentError(
+          absl::StrCat("page ", path, ": foreign: ", info.st_size,
+                       " bytes; expected ", VVAR_PAGE_SIZE));
+    }
+    if (known && info.st_size == 0 && ftruncate(fd, VVAR_PAGE_SIZE) != 0) {
       const int error = errno;
       close(fd);
       return shared_page_internal::ErrnoError(error, "ftruncate", path);
@@ -292,12 +309,18 @@ class WritablePage {
     if (!mapping.ok()) return mapping.status();
     auto& page = *static_cast<vvar_page*>(mapping->address());
     const bool fresh = PageMemory::Load(page.header.magic) == 0;
+    if (fresh && !IsUnbegun(page)) {
+      return absl::InvalidArgumentError(
+          absl::StrCat("page ", path,
+                       ": foreign: no magic, yet not empty; expected zeroes"));
+    }
     if (fresh) {
       FormatPage(page, config);
     } else {
       const vvar_timeline* timeline = nullptr;
       const PageStatus status = FindTimeline(
-          &page, VVAR_PAGE_SIZE, config.counter_id, /*index=*/0, &timeline);
+          &page, VVAR_PAGE_SIZE, config.counter_id, config.counter_bits,
+          /*index=*/0, &timeline);
       if (status != PageStatus::kOk) {
         return shared_page_internal::HeaderError(status, page.header,
                                                  config.counter_id, path);
@@ -306,14 +329,33 @@ class WritablePage {
     return WritablePage(*std::move(mapping), !fresh);
   }
 
+  /// Whether nothing is there, or no more than the header of a writer that was
+  /// killed before it came to the magic.
+  static bool IsUnbegun(const vvar_page& page) {
+    const auto* begin = reinterpret_cast<const unsigned char*>(&page);
+    if (PageMemory::Load(page.header.endian_tag) == VVAR_ENDIAN_TAG) {
+      begin += sizeof(vvar_header);
+    }
+    const auto* end = reinterpret_cast<const unsigned char*>(&page + 1);
+    return std::all_of(begin, end,
+                       [](unsigned char byte) { return byte == 0; });
+  }
+
   PageMapping mapping_;
   bool continued_ = false;
 };
 
 /// A number for PageConfig::instance_id that no other page has.
 inline uint64_t NewInstanceId() {
-  absl::BitGen generator;
-  return absl::Uniform<uint64_t>(generator);
+  uint64_t id = 0;
+  // Not a generator in user space: fork would copy its state.
+  if (getrandom(&id, sizeof(id), 0) != sizeof(id)) {
+    timespec now = {};
+    clock_gettime(CLOCK_REALTIME, &now);
+    id = static_cast<uint64_t>(now.tv_sec) * kNsPerSec +
+         static_cast<uint64_t>(now.tv_nsec) + static_cast<uint64_t>(getpid());
+  }
+  return id;
 }
 
 }  // namespace vvar::hosted

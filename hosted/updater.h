@@ -53,6 +53,12 @@ inline absl::Status CheckOptions(const UpdaterOptions& options) {
         absl::StrCat("max_age: ", absl::FormatDuration(options.max_age),
                      "; expected 4 ticks to 1h"));
   }
+  if (options.calibration < absl::Microseconds(100) ||
+      options.calibration > absl::Seconds(10)) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("calibration: ", absl::FormatDuration(options.calibration),
+                     "; expected 100us to 10s"));
+  }
   return absl::OkStatus();
 }
 
@@ -120,12 +126,19 @@ class Updater {
     return tick_ns_ / 2 < 1'000'000 ? tick_ns_ / 2 : 1'000'000;
   }
 
-  /// A page that was never formatted for a frequency gets the measured one; one
-  /// that has lines on it keeps its own.
+  /// A page that has no frequency gets the measured one, and so does one whose
+  /// frequency is not this counter's: what was on it is void.
   TimekeeperConfig Config(const UpdaterOptions& options) {
     vvar_header& header = page_.header;
-    if (PageMemory::Load(header.counter_hz) == 0) {
-      PageMemory::Store(header.counter_hz, discipline_.measured_hz());
+    const uint64_t hz = PageMemory::Load(header.counter_hz);
+    const uint64_t measured_hz = discipline_.measured_hz();
+    const uint64_t off_hz =
+        hz > measured_hz ? hz - measured_hz : measured_hz - hz;
+    if (off_hz > measured_hz / 100) {
+      PageMemory::Store(header.counter_hz, measured_hz);
+      PageMemory::Store(
+          header.disruption_marker,
+          PageMemory::Load(header.disruption_marker) + (hz == 0 ? 0 : 1));
     }
     return {NativeClock::kCounterId,
             NativeClock::kCounterBits,
@@ -217,8 +230,10 @@ class TickLoop {
       timer.it_value.tv_nsec -= static_cast<long>(kNsPerSec);
       ++timer.it_value.tv_sec;
     }
-    return timerfd_settime(fd_, TFD_TIMER_ABSTIME | TFD_TIMER_CANCEL_ON_SET,
-                           &timer, nullptr) == 0;
+    constexpr int kFlags = TFD_TIMER_ABSTIME | TFD_TIMER_CANCEL_ON_SET;
+    // ECANCELED: armed, but the clock was set just then; the next read tells.
+    return timerfd_settime(fd_, kFlags, &timer, nullptr) == 0 ||
+           errno == ECANCELED;
   }
 
   int fd_;

@@ -96,7 +96,7 @@ void PrintEnd(const hosted::Updater& updater, const vvar_page& page) {
       {"max_offset_ns", health.max_offset_ns},
       {"frequency_ppb", health.frequency_ppb},
       {"rejected_brackets", health.rejected_brackets},
-      {"slews", health.slews},
+      {"large_offsets", health.large_offsets},
       {"realtime_steps", health.realtime_steps},
       {"late_publications", PageMemory::Load(stats.late_publications)},
       {"max_lateness_cycles", PageMemory::Load(stats.max_lateness_cycles)},
@@ -109,10 +109,10 @@ void PrintEnd(const hosted::Updater& updater, const vvar_page& page) {
   absl::PrintF(
       "stopped    %d ticks; offset to the kernel %+.1f ns, at most %.1f; "
       "frequency %+.1f ppb; %d late publications; %d brackets rejected, %d "
-      "slews, %d steps\n",
+      "large offsets, %d steps\n",
       health.ticks, health.last_offset_ns, health.max_offset_ns,
       health.frequency_ppb, PageMemory::Load(stats.late_publications),
-      health.rejected_brackets, health.slews, health.realtime_steps);
+      health.rejected_brackets, health.large_offsets, health.realtime_steps);
 }
 
 }  // namespace

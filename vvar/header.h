@@ -52,12 +52,13 @@ void FormatPage(vvar_page& page, const PageConfig& config) {
 }
 
 /// Finds timeline `index` of what claims to be a page of `size` bytes for the
-/// counter `counter_id`. Error: `*timeline` is untouched unless kOk.
-/// Ordering: magic is loaded first, with acquire: the writer stores it last.
-/// Context: any; every byte may be hostile.
+/// counter `counter_id` of `counter_bits` bits. Error: `*timeline` is untouched
+/// unless kOk. Ordering: magic is loaded first, with acquire: the writer stores
+/// it last. Context: any; every byte may be hostile.
 template <class Memory = PageMemory>
 [[nodiscard]] PageStatus FindTimeline(const void* bytes, size_t size,
-                                      uint32_t counter_id, uint32_t index,
+                                      uint32_t counter_id,
+                                      uint32_t counter_bits, uint32_t index,
                                       const vvar_timeline** timeline) {
   if (size < sizeof(vvar_header)) return PageStatus::kTooSmall;
   const auto& header = static_cast<const vvar_page*>(bytes)->header;
@@ -83,7 +84,8 @@ template <class Memory = PageMemory>
       stride < sizeof(vvar_timeline) || offset + count * stride > page_size) {
     return PageStatus::kBadLayout;
   }
-  if (Memory::Load(header.counter_id) != counter_id) {
+  if (Memory::Load(header.counter_id) != counter_id ||
+      Memory::Load(header.counter_bits) != counter_bits) {
     return PageStatus::kWrongCounter;
   }
   *timeline = reinterpret_cast<const vvar_timeline*>(

@@ -88,8 +88,8 @@ class Reader {
                                          uint32_t index, Clock clock,
                                          Reader* reader) {
     const vvar_timeline* timeline = nullptr;
-    const PageStatus status =
-        FindTimeline<Memory>(bytes, size, Clock::kCounterId, index, &timeline);
+    const PageStatus status = FindTimeline<Memory>(
+        bytes, size, Clock::kCounterId, Clock::kCounterBits, index, &timeline);
     if (status == PageStatus::kOk) *reader = Reader(timeline, clock);
     return status;
   }
@@ -123,7 +123,8 @@ class Reader {
     return ReadClock<NsReading, Order::kNone>(id);
   }
 
-  /// Returns bounds of the true time. Ordering: as clock_gettime().
+  /// Returns bounds of the true time, which end where u64 does.
+  /// Ordering: as clock_gettime().
   [[nodiscard, gnu::always_inline]] inline IntervalReading Interval(
       ClockId id) const {
     const ClockRow row = kClocks.RowOf(id);
@@ -138,7 +139,9 @@ class Reader {
     const uint64_t now_ns = line.Ns();
     const uint64_t error_ns = line.ErrorNs();
     // The truncated nanosecond belongs to the interval.
-    return {now_ns - error_ns, now_ns + error_ns + 1, status,
+    const uint64_t room_ns = UINT64_MAX - now_ns;
+    return {error_ns < now_ns ? now_ns - error_ns : 0,
+            error_ns < room_ns ? now_ns + error_ns + 1 : UINT64_MAX, status,
             line.clock_status};
   }
 
@@ -148,7 +151,8 @@ class Reader {
     Full line;
     const ReadStatus status = ReadLine<Order::kOrdered>(0, line);
     if (status != ReadStatus::kOk) return status;
-    out->cycles = line.cycle_start + line.delta;
+    out->cycles = (line.cycle_start + line.delta) &
+                  (UINT64_MAX >> (64 - Clock::kCounterBits));
     out->realtime_ns = line.Ns(VVAR_BASE_REALTIME);
     out->monotonic_ns = line.Ns(VVAR_BASE_MONOTONIC);
     out->monotonic_raw_ns = line.Ns(VVAR_BASE_MONOTONIC_RAW);
@@ -162,8 +166,7 @@ class Reader {
     return status;
   }
 
-  /// Returns the age of the current line: how long ago it began. Ordering:
-  /// none.
+  /// Returns how long ago the line that answers began. Ordering: none.
   [[nodiscard]] AgeReading Age() const {
     Bounded line;
     const ReadStatus status =
@@ -171,7 +174,8 @@ class Reader {
     if (status != ReadStatus::kOk && status != ReadStatus::kStale) {
       return {0, status, ClockStatus::kNone};
     }
-    return {line.AgeNs(), status, line.clock_status};
+    const bool behind = static_cast<int64_t>(line.delta) < 0;
+    return {behind ? UINT64_MAX : line.AgeNs(), status, line.clock_status};
   }
 
   /// Returns the number of publications so far, modulo 2^31.
@@ -179,6 +183,14 @@ class Reader {
     return Memory::Load(timeline_->seq) >> 1;
   }
 
+  /// Whether a clock is interpolated, so that its reads notice a dead writer.
+  static constexpr bool NeedsCounter(ClockId id) {
+    return kClocks.RowOf(id).kind == RowKind::kPrecise;
+  }
+  /// Whether this is a reader of something.
+  constexpr bool attached() const {
+    return timeline_ != &reader_internal::kUnpublished;
+  }
   constexpr const Clock& clock() const { return clock_; }
 
  private:
@@ -211,18 +223,32 @@ class Reader {
   }
 
   template <Order kOrder, class Line>
-  [[gnu::always_inline]] static inline ReadStatus StatusOf(const Line& line) {
+  [[gnu::always_inline]] static inline ReadStatus StatusOf(Line& line) {
     if constexpr (kOrder != Order::kNone) {
       const bool ours = line.counter_id == Clock::kCounterId;
+      // One comparison: a negative delta is larger than any span.
       if (ours && line.delta <= line.max_cycles) [[likely]] {
         return ReadStatus::kOk;
       }
       if (line.Published()) {
         if (line.counter_id == VVAR_COUNTER_NONE) return ReadStatus::kNoCounter;
-        return ours ? ReadStatus::kStale : ReadStatus::kWrongCounter;
+        return ours ? HoldAtStart(line) : ReadStatus::kWrongCounter;
       }
     }
     return line.Published() ? ReadStatus::kOk : ReadStatus::kNotReady;
+  }
+
+  /// A counter a little before its line (skew between CPUs) counts as at the
+  /// line's start; one before it by more than the line's whole span does not
+  /// belong to this page.
+  template <class Line>
+  static ReadStatus HoldAtStart(Line& line) {
+    const uint64_t behind = uint64_t{0} - line.delta;
+    if (static_cast<int64_t>(line.delta) > 0 || behind > line.max_cycles) {
+      return ReadStatus::kStale;
+    }
+    line.delta = 0;
+    return ReadStatus::kOk;
   }
 
   template <Order kOrder>
@@ -240,44 +266,31 @@ class Reader {
                                                    uint64_t cycles,
                                                    uint32_t index,
                                                    Line& line) const {
-    if (!line.Load(timeline_->slot[CurrentSlot(seq)], index)) [[unlikely]] {
-      return LatchSide::kNeither;
-    }
-    if constexpr (kOrder != Order::kNone) {
-      const int64_t delta = Delta(cycles, line);
-      if (delta < 0) [[unlikely]] {
-        return LoadEarlierLine(seq, cycles, index, line);
-      }
-      line.delta = static_cast<uint64_t>(delta);
-    }
-    return LatchSide::kCurrent;
-  }
-
-  template <class Line>
-  LatchSide LoadEarlierLine(SeqToken seq, uint64_t cycles, uint32_t index,
-                            Line& line) const {
+    const vvar_slot* slot = &timeline_->slot[CurrentSlot(seq)];
     LatchSide side = LatchSide::kCurrent;
-    // A counter that was withdrawn has no say in which line is valid.
-    if (line.counter_id == Clock::kCounterId && PreviousIsReadable(seq)) {
-      const bool whole = line.Load(timeline_->slot[IdleSlot(seq)], index);
-      side = whole ? LatchSide::kPrevious : LatchSide::kNeither;
+    if constexpr (kOrder == Order::kNone) {
+      line.Load(*slot, index);
+    } else {
+      uint64_t start = Memory::Load(slot->cycle_start);
+      // Not rare: with a lead of half a tick it is every other read.
+      if (Delta(cycles, start) < 0 && PreviousIsReadable(seq) &&
+          // A counter that was withdrawn has no say in which line is valid.
+          Memory::Load(slot->counter_id) == Clock::kCounterId) {
+        side = LatchSide::kPrevious;
+        slot = &timeline_->slot[IdleSlot(seq)];
+        start = Memory::Load(slot->cycle_start);
+      }
+      line.Load(*slot, index);
+      line.delta = static_cast<uint64_t>(Delta(cycles, start));
+      // The line keeps its date, or it is another one: a reader that slept
+      // while seq went round, 2^31 publications, would not notice otherwise.
+      if (line.cycle_start != start) side = LatchSide::kNeither;
     }
-    line.delta = HoldAtStart(Delta(cycles, line), line.max_cycles);
     return side;
   }
 
-  template <class Line>
-  static int64_t Delta(uint64_t cycles, const Line& line) {
-    return SignedDelta(cycles, line.cycle_start, Clock::kCounterBits);
-  }
-
-  /// A counter a little before the line (skew between CPUs) counts as at its
-  /// start; one before it by more than the line's whole span does not belong to
-  /// this page, and no max_cycles admits the value returned for it.
-  static uint64_t HoldAtStart(int64_t delta, uint64_t max_cycles) {
-    if (delta >= 0) return static_cast<uint64_t>(delta);
-    const uint64_t behind = uint64_t{0} - static_cast<uint64_t>(delta);
-    return behind <= max_cycles ? 0 : UINT64_MAX;
+  static int64_t Delta(uint64_t cycles, uint64_t start) {
+    return SignedDelta(cycles, start, Clock::kCounterBits);
   }
 
   template <class Reading, Order kOrder>

@@ -52,8 +52,8 @@ struct SnapshotReading {
   ClockStatus clock_status;
 };
 
-/// How old the current line is. age_ns holds for kOk and kStale: 0 while the
-/// line has not begun, huge where the counter is far behind it.
+/// How long ago the line that answers began. age_ns holds for kOk and kStale;
+/// it is UINT64_MAX where the counter is far behind the line.
 struct AgeReading {
   uint64_t age_ns;
   ReadStatus status;

@@ -46,7 +46,6 @@ void StoreLine(vvar_slot& slot, const Line& line) {
 /// [R:line] Loads every word of a line.
 template <class Memory>
 void LoadLine(const vvar_slot& slot, Line& line) {
-  line.cycle_start = Memory::Load(slot.cycle_start);
   line.max_cycles = Memory::Load(slot.max_cycles);
   line.scale = {Memory::Load(slot.mult), Memory::Load(slot.shift)};
   line.raw_mult = Memory::Load(slot.raw_mult);
@@ -65,13 +64,12 @@ void LoadLine(const vvar_slot& slot, Line& line) {
   line.tai_offset_sec = Memory::Load(slot.tai_offset_sec);
   line.leap_state = Memory::Load(slot.leap_state);
   line.was_set_count = Memory::Load(slot.was_set_count);
+  line.cycle_start = Memory::Load(slot.cycle_start);
 }
 
 /// A view: the words that one kind of read needs. Each has Load(slot, index),
-/// which is [R:line]; `delta` is the age of the line, filled in by the reader.
-/// Load() returns whether the line kept its date meanwhile: a reader that slept
-/// while seq went round, 2^31 publications, would not notice otherwise. (A
-/// coarse view has no date: after such a sleep its halves may differ.)
+/// which is [R:line] and loads cycle_start last; `delta` is the age of the
+/// line, filled in by the reader.
 
 /// One precise clock, by its index in vvar_slot.base.
 template <class Memory>
@@ -83,9 +81,7 @@ struct ClockView {
   Timebase base;
   uint64_t delta;
 
-  [[nodiscard, gnu::always_inline]] bool Load(const vvar_slot& slot,
-                                              uint32_t index) {
-    cycle_start = Memory::Load(slot.cycle_start);
+  [[gnu::always_inline]] void Load(const vvar_slot& slot, uint32_t index) {
     max_cycles = Memory::Load(slot.max_cycles);
     scale = {Memory::Load(index == VVAR_BASE_MONOTONIC_RAW ? slot.raw_mult
                                                            : slot.mult),
@@ -93,7 +89,7 @@ struct ClockView {
     counter_id = Memory::Load(slot.counter_id);
     base = {Memory::Load(slot.base[index].sec),
             Memory::Load(slot.base[index].nsec_shifted)};
-    return Memory::Load(slot.cycle_start) == cycle_start;
+    cycle_start = Memory::Load(slot.cycle_start);
   }
   uint64_t Ns() const { return NsAfter(base, scale, delta); }
   Timespec Time() const { return TimespecAfter(base, scale, delta); }
@@ -108,13 +104,11 @@ struct BoundedView : ClockView<Memory> {
   uint64_t error_ns;
   uint32_t error_growth_ppb;
 
-  [[nodiscard, gnu::always_inline]] bool Load(const vvar_slot& slot,
-                                              uint32_t index) {
-    if (!ClockView<Memory>::Load(slot, index)) return false;
+  [[gnu::always_inline]] void Load(const vvar_slot& slot, uint32_t index) {
     clock_status = static_cast<ClockStatus>(Memory::Load(slot.status));
     error_ns = Memory::Load(slot.error_ns);
     error_growth_ppb = Memory::Load(slot.error_growth_ppb);
-    return Memory::Load(slot.cycle_start) == this->cycle_start;
+    ClockView<Memory>::Load(slot, index);
   }
   uint64_t ErrorNs() const {
     return ErrorNsAfter(error_ns, this->AgeNs(), error_growth_ppb);
@@ -126,9 +120,8 @@ template <class Memory>
 struct LineView : Line {
   uint64_t delta;
 
-  [[nodiscard]] bool Load(const vvar_slot& slot, uint32_t /*index*/) {
+  void Load(const vvar_slot& slot, uint32_t /*index*/) {
     LoadLine<Memory>(slot, *this);
-    return Memory::Load(slot.cycle_start) == cycle_start;
   }
   uint64_t Ns(uint32_t index) const {
     return NsAfter(base[index], ScaleOf(index), delta);
@@ -147,11 +140,9 @@ struct CoarseNsView {
   uint64_t ns;
   uint32_t status;
 
-  [[nodiscard, gnu::always_inline]] bool Load(const vvar_slot& slot,
-                                              uint32_t index) {
+  [[gnu::always_inline]] void Load(const vvar_slot& slot, uint32_t index) {
     ns = Memory::Load(slot.coarse[index].ns);
     status = Memory::Load(slot.coarse[index].status);
-    return true;
   }
   uint64_t Ns() const { return ns; }
   bool Published() const { return status != VVAR_STATUS_NONE; }
@@ -163,12 +154,10 @@ struct CoarseTimespecView {
   Timespec time;
   uint32_t status;
 
-  [[nodiscard, gnu::always_inline]] bool Load(const vvar_slot& slot,
-                                              uint32_t index) {
+  [[gnu::always_inline]] void Load(const vvar_slot& slot, uint32_t index) {
     time = {Memory::Load(slot.coarse[index].sec),
             Memory::Load(slot.coarse[index].nsec)};
     status = Memory::Load(slot.coarse[index].status);
-    return true;
   }
   Timespec Time() const { return time; }
   bool Published() const { return status != VVAR_STATUS_NONE; }

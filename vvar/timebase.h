@@ -120,7 +120,7 @@ constexpr bool Precedes(Timespec a, Timespec b) {
 
 /// Returns at least ns * ppb / 10^9: the growth of an error bound.
 /// Error: too much by < 5 % and 2 ns (beyond 4.29 s: by up to one second's
-/// growth). Range: every input; saturates.
+/// growth and 2 ns). Range: every input; saturates.
 constexpr uint64_t ErrorGrowthNs(uint64_t ns, uint32_t ppb) {
   // Bound: 2^32 * 2^32 never overflows. 2^-30 + 2^-33 > 10^-9, without a
   // division; each shift drops less than one.
@@ -129,7 +129,7 @@ constexpr uint64_t ErrorGrowthNs(uint64_t ns, uint32_t ppb) {
     return (product >> 30) + (product >> 33) + 2;
   }
   const uint64_t sec = NsToWholeSec(ns) + 1;
-  return sec > UINT32_MAX ? UINT64_MAX : sec * ppb;
+  return sec > UINT32_MAX / 2 ? UINT64_MAX : sec * ppb + 2;
 }
 
 /// Returns the error bound of a time `age_ns` after it was `error_ns`.

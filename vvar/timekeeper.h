@@ -82,6 +82,7 @@ class Timekeeper {
     SetTai(line);
     line.error_ns = error_ns_;
     line.error_growth_ppb = error_growth_ppb_;
+    error_age_ns_ = 0;
     error_is_new_ = false;
     line.coarse[VVAR_COARSE_REALTIME] = times.realtime;
     line.coarse[VVAR_COARSE_MONOTONIC] = times.monotonic;
@@ -110,14 +111,18 @@ class Timekeeper {
     line.counter_id = found.counter_id;
     line.status = found.status;
     for (uint32_t i = 0; i < VVAR_BASES; ++i) line.base[i] = found.base[i];
-    line.error_ns = found.error_ns;
-    line.error_growth_ppb = found.error_growth_ppb;
+    line.error_ns = error_ns_ = found.error_ns;
+    line.error_growth_ppb = error_growth_ppb_ = found.error_growth_ppb;
+    error_age_ns_ = 0;
+    error_is_new_ = false;
     for (uint32_t i = 0; i < VVAR_COARSES; ++i)
       line.coarse[i] = found.coarse[i];
     line.tai_offset_sec = tai_offset_sec_ = found.tai_offset_sec;
     line.leap_state = found.leap_state;
     line.was_set_count = found.was_set_count;
     slew_mult_ = 0;
+    slew_remaining_ns_ = 0;
+    slew_is_new_ = false;
     return true;
   }
 
@@ -134,18 +139,22 @@ class Timekeeper {
   }
 
   /// Moves the disciplined clocks by `offset_ns`, gradually: each interval by
-  /// at most max_rate_ppb, until slew_remaining_ns() is 0. Replaces a slew
-  /// under way.
+  /// at most max_rate_ppb, until slew_remaining_ns() is 0. The offset is what
+  /// is missing at the coming update's `now`; it replaces a slew under way.
   ///
-  /// With r = slew_remaining_ns() at now, and d = interval_ns: the slope of L'
-  /// is the frequency's plus min(|r| / d, max_rate_ppb), so that an update at
-  /// the usual interval finds r = 0. An update that is late by x finds -x
-  /// times that rate, and slews back. Error: 1 ns, and a step of mult * d.
-  /// Range: max_rate_ppb in (0, kMaxPpb], clamped.
+  /// With r what remains at s, and d = interval_ns: the slope of L' is the
+  /// frequency's plus min(|r| / d, max_rate_ppb), so that an update at the
+  /// usual interval finds r = 0. An update that is late by x finds -x times
+  /// that rate, and slews back. Error: 1 ns, and a step of mult * d.
+  /// Range: max_rate_ppb in [0, kMaxPpb], |offset_ns| <= 2^62; clamped.
   constexpr void Slew(int64_t offset_ns, int64_t max_rate_ppb) {
-    slew_remaining_ns_ = offset_ns;
+    constexpr int64_t kLimit = int64_t{1} << 62;
+    slew_remaining_ns_ = offset_ns > kLimit    ? kLimit
+                         : offset_ns < -kLimit ? -kLimit
+                                               : offset_ns;
     slew_remainder_shifted_ = 0;
-    max_slew_ppb_ = Clamp(max_rate_ppb);
+    slew_is_new_ = true;
+    max_slew_ppb_ = max_rate_ppb < 0 ? 0 : Clamp(max_rate_ppb);
   }
 
   /// Steps REALTIME (and TAI) by `delta_ns` where L' begins. MONOTONIC and
@@ -188,8 +197,8 @@ class Timekeeper {
     const uint64_t age = Delta(now, line.cycle_start);
     PlanBases(line, next, age + lead_cycles_);
     PlanCoarse(line, next, age);
-    PlanError(line, next, age);
-    PlanSlope(next, age + lead_cycles_);
+    PlanError(next, error_is_new_ ? lead_cycles_ : age + lead_cycles_);
+    PlanSlope(next, slew_is_new_ ? lead_cycles_ : age + lead_cycles_);
     next.leap_state = line.leap_state;
     const bool was_set =
         step_ns_ != 0 || tai_offset_sec_ != line.tai_offset_sec;
@@ -203,7 +212,9 @@ class Timekeeper {
     slew_mult_ = next_slew_mult_;
     slew_remaining_ns_ = next_slew_remaining_ns_;
     slew_remainder_shifted_ = next_slew_remainder_shifted_;
+    slew_is_new_ = false;
     step_ns_ = 0;
+    error_age_ns_ = next_error_age_ns_;
     error_is_new_ = false;
   }
 
@@ -281,17 +292,18 @@ class Timekeeper {
     }
   }
 
-  constexpr void PlanError(const Line& line, Line& next, uint64_t age) {
-    const uint64_t from = error_is_new_ ? error_ns_ : line.error_ns;
-    const uint64_t cycles = error_is_new_ ? lead_cycles_ : age + lead_cycles_;
-    const uint32_t growth_ppb =
-        error_is_new_ ? error_growth_ppb_ : line.error_growth_ppb;
+  // `cycles`: since the bound was set, or since L began, up to s. Its age is
+  // added up, not its growth: rounding up at each update would add up too.
+  constexpr void PlanError(Line& next, uint64_t cycles) {
+    next_error_age_ns_ = (error_is_new_ ? 0 : error_age_ns_) +
+                         CyclesToNs(cycles, nominal_, 0) + 1;
     next.error_ns =
-        ErrorNsAfter(from, CyclesToNs(cycles, nominal_, 0), growth_ppb);
+        ErrorNsAfter(error_ns_, next_error_age_ns_, error_growth_ppb_);
     next.error_growth_ppb = error_growth_ppb_;
   }
 
-  // What L moved beyond its frequency is what the slew has got done.
+  // What L moved beyond its frequency, during `cycles` up to s, is what the
+  // slew has got done.
   constexpr void PlanSlope(Line& next, uint64_t cycles) {
     const bool back = slew_mult_ < 0;
     const auto magnitude =
@@ -318,9 +330,8 @@ class Timekeeper {
     const uint64_t amount = back
                                 ? uint64_t{0} - static_cast<uint64_t>(remaining)
                                 : static_cast<uint64_t>(remaining);
-    // Bound: amount < 10^9 here, since a whole second never fits one interval
-    // at kMaxPpb unless the interval is longer than 20 s; then it is clamped.
-    const uint64_t rate = amount >= kNsPerSec
+    // Bound: 1.8 * 10^10 * 10^9 < 2^64; nobody slews 18 s in one interval.
+    const uint64_t rate = amount > 18 * kNsPerSec
                               ? static_cast<uint64_t>(max_slew_ppb_)
                               : DivideU64(amount * kNsPerSec, interval_ns_);
     const int64_t capped = rate < static_cast<uint64_t>(max_slew_ppb_)
@@ -342,11 +353,14 @@ class Timekeeper {
   int64_t max_slew_ppb_ = 0;
   int64_t step_ns_ = 0;
   uint64_t error_ns_ = 0;
+  uint64_t error_age_ns_ = 0;
+  uint64_t next_error_age_ns_ = 0;
   uint32_t error_growth_ppb_ = 0;
   bool error_is_new_ = false;
   int32_t tai_offset_sec_ = 0;
   ClockStatus status_ = ClockStatus::kUnsynchronised;
   // The slew: what is left, and by how much mult differs for it.
+  bool slew_is_new_ = false;
   int64_t slew_remaining_ns_ = 0;
   uint64_t slew_remainder_shifted_ = 0;
   int64_t slew_mult_ = 0;

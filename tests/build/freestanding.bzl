@@ -81,6 +81,7 @@ TARGETS = {
     "armv7": struct(
         flags = [
             "-march=armv7-a",
+            "-fno-pie",  # Debian's default would need a GOT
             # Debian's compiler would pass floats in the registers that the
             # flags below take away; each compiler has its own for that.
             "-mfloat-abi=soft",

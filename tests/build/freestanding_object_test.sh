@@ -19,7 +19,8 @@ if [[ -n $undefined ]]; then
   exit 1
 fi
 # T, t: a function; W: an inline one. Not $t, $x, .L0: assembler's marks.
-if ! nm --defined-only "$object" | grep -q ' [TtW] [^$.]'; then
+defined=$(nm --defined-only "$object")
+if ! grep -q ' [TtW] [^$.]' <<<"$defined"; then
   echo "FAILED: $object defines no function, so nothing was tested"
   exit 1
 fi

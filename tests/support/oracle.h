@@ -152,8 +152,7 @@ constexpr Wide ExactNs(int64_t ns, uint32_t shift) {
 /// How far a counter of `bits` bits ran from `start` to `now`.
 constexpr uint64_t Ticks(uint64_t now, uint64_t start, uint32_t bits) {
   const uint64_t difference = now - start;
-  return bits == 64 ? difference
-                    : difference - (difference >> bits << bits);
+  return bits == 64 ? difference : difference - (difference >> bits << bits);
 }
 
 /// T(line, now) of notation in timekeeper.h: exact, for now >= cycle_start.
@@ -199,8 +198,7 @@ constexpr uint64_t FloorNs(Wide exact, uint32_t shift) {
 
 /// Whether `time` is normalised and is an exact time, rounded down.
 constexpr bool IsFloorOf(Timespec time, Wide exact, uint32_t shift) {
-  return time.nsec < 1'000'000'000 &&
-         Exact(time, 0) == Wide(exact >> shift);
+  return time.nsec < 1'000'000'000 && Exact(time, 0) == Wide(exact >> shift);
 }
 
 /// The bound ErrorGrowthNs() must keep: ceil(ns * ppb / 10^9) as an inequality.

@@ -57,13 +57,11 @@ class ScriptedReference : public hosted::Reference {
   }
 
   /// The counter, as an instruction reads it.
-  uint64_t Counter() const {
-    return now_ - now_ % machine_.counter_grain;
-  }
+  uint64_t Counter() const { return now_ - now_ % machine_.counter_grain; }
   void AdvanceCycles(uint64_t cycles) { now_ += cycles; }
   void AdvanceNs(double ns) {
-    AdvanceCycles(static_cast<uint64_t>(
-        std::llround(ns * machine_.counter_hz / 1e9)));
+    AdvanceCycles(
+        static_cast<uint64_t>(std::llround(ns * machine_.counter_hz / 1e9)));
   }
 
   /// The exact value of a clock now, less `base_ns`: what the kernel would say,
@@ -74,11 +72,11 @@ class ScriptedReference : public hosted::Reference {
       return raw_ns_ + elapsed * RawNsPerCycle() -
              static_cast<long double>(base_ns);
     }
-    const int64_t offset_ns =
-        clock == ClockId::kRealtime   ? wall_offset_ns_
-        : clock == ClockId::kTai      ? wall_offset_ns_ + TaiNs()
-        : clock == ClockId::kBoottime ? boot_offset_ns_
-                                      : 0;
+    const int64_t offset_ns = clock == ClockId::kRealtime ? wall_offset_ns_
+                              : clock == ClockId::kTai
+                                  ? wall_offset_ns_ + TaiNs()
+                              : clock == ClockId::kBoottime ? boot_offset_ns_
+                                                            : 0;
     return monotonic_ns_ + elapsed * MonotonicNsPerCycle() +
            static_cast<long double>(offset_ns - base_ns);
   }
