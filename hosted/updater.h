@@ -220,6 +220,16 @@ class TickLoop {
 
   /// Starts the timer, one tick from now.
   bool Arm() {
+    // ECANCELED: armed, but relative to a clock that was set just then.
+    constexpr int kTries = 8;
+    for (int i = 0; i < kTries; ++i) {
+      if (ArmOnce()) return true;
+      if (errno != ECANCELED) return false;
+    }
+    return false;
+  }
+
+  bool ArmOnce() {
     itimerspec timer = {};
     timer.it_interval = {static_cast<time_t>(tick_ns_ / kNsPerSec),
                          static_cast<long>(tick_ns_ % kNsPerSec)};
@@ -230,10 +240,8 @@ class TickLoop {
       timer.it_value.tv_nsec -= static_cast<long>(kNsPerSec);
       ++timer.it_value.tv_sec;
     }
-    constexpr int kFlags = TFD_TIMER_ABSTIME | TFD_TIMER_CANCEL_ON_SET;
-    // ECANCELED: armed, but the clock was set just then; the next read tells.
-    return timerfd_settime(fd_, kFlags, &timer, nullptr) == 0 ||
-           errno == ECANCELED;
+    return timerfd_settime(fd_, TFD_TIMER_ABSTIME | TFD_TIMER_CANCEL_ON_SET,
+                           &timer, nullptr) == 0;
   }
 
   int fd_;

@@ -23,7 +23,7 @@ namespace vvar::hosted {
 /// Returns whether `condition` came true, giving way to others meanwhile.
 template <class Condition>
 bool WaitUntil(Condition condition) {
-  constexpr time_t kDeadlineSec = 30;
+  constexpr time_t kDeadlineSec = 10;
   timespec start;
   clock_gettime(CLOCK_MONOTONIC, &start);
   for (;;) {

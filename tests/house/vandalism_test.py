@@ -52,7 +52,7 @@ ROWS = [
         "vvar/timebase.h", "namespace vvar {",
         "namespace vvar {\ninline double half = .5;"),
     Row("second_retry_loop", "single_home_test", "one_retry_loop",
-        "fallback/chain.h", "return AskSystem(id, page.status);",
+        "fallback/chain.h", "return AskSystem(id, status);",
         "while (ReadBegin<PageMemory>(seq) & 1) {}"),
     Row("long_retry_loop", "single_home_test", "retry_loop_fits_a_glance",
         "vvar/reader.h", "clock_.Relax();", "clock_.Relax();" + "\n" * 9),

@@ -1052,6 +1052,8 @@ TEST(TimekeeperTest, CountersMayWrapAndStartAnywhere) {
       // A quarter round at once, unless that takes more than 36 years.
       const uint64_t far =
           std::min(mask / 4, keeper.CyclesOf(uint64_t{1} << 60));
+      // At once: where `start` is just before the wrap, the line begins after.
+      keeper.RunAndUpdate(0);
       for (int i = 0; i < 50; ++i) {
         keeper.RunAndUpdate(i == 25 ? far : keeper.CyclesOf(1'000'000));
         if (HasFatalFailure()) return;
@@ -1069,6 +1071,13 @@ TEST(TimekeeperTest, MaxCyclesIsTheAgeLimitOrWhatTheCounterCanTell) {
     const uint64_t forward = uint64_t{1} << (row.config.counter_bits - 1);
     EXPECT_EQ(keeper.line().max_cycles, std::min(age, forward / 2));
   }
+  // Where the age limit is the longer one: half of what lies ahead, so that an
+  // update in time is never taken for a counter that went back.
+  TimekeeperConfig narrow = {kId, 32, kSec, 1'000, 1'000'000, 60 * kSec};
+  EXPECT_EQ(Keeper(narrow).line().max_cycles, uint64_t{1} << 30);
+  narrow.counter_bits = 2;
+  narrow.lead_ns = 0;
+  EXPECT_EQ(Keeper(narrow).line().max_cycles, 1u);
   // And an age limit beyond all bounds is bounded.
   TimekeeperConfig config = kConfigs[1].config;
   config.max_age_ns = UINT64_MAX;
