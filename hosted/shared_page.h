@@ -289,17 +289,24 @@ class WritablePage {
       : mapping_(std::move(mapping)), continued_(continued) {}
 
   /// A lock that the kernel releases when its owner dies. It needs a descriptor
-  /// open for writing, so readers cannot keep writers out.
+  /// open for writing, so readers cannot keep writers out. Takes 0.1 s to find
+  /// that another owner lives.
   static absl::Status Lock(int fd, absl::string_view path) {
     struct flock lock = {};
     lock.l_type = F_WRLCK;
     lock.l_whence = SEEK_SET;
-    if (fcntl(fd, F_OFD_SETLK, &lock) == 0) return absl::OkStatus();
-    if (errno == EAGAIN || errno == EACCES) {
-      return absl::AlreadyExistsError(absl::StrCat(
-          "page ", path, ": another writer is alive; expected at most one"));
+    // A writer that was killed a moment ago may not be gone altogether.
+    constexpr int kTries = 100;
+    for (int i = 0; i < kTries; ++i) {
+      if (fcntl(fd, F_OFD_SETLK, &lock) == 0) return absl::OkStatus();
+      if (errno != EAGAIN && errno != EACCES) {
+        return shared_page_internal::ErrnoError(errno, "F_OFD_SETLK", path);
+      }
+      const timespec pause = {0, 1'000'000};
+      nanosleep(&pause, nullptr);
     }
-    return shared_page_internal::ErrnoError(errno, "F_OFD_SETLK", path);
+    return absl::AlreadyExistsError(absl::StrCat(
+        "page ", path, ": another writer is alive; expected at most one"));
   }
 
   static absl::StatusOr<WritablePage> Adopt(int fd, const PageConfig& config,

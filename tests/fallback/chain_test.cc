@@ -400,6 +400,34 @@ TEST(ChainTest, OrderedReadsAreOrderedAndOthersAreNot) {
   (void)chain.NowUnordered(VVAR_CLOCK_MONOTONIC);
   EXPECT_EQ(counter.ReadsOf(CounterRead::kOrdered), ordered + 1);
   EXPECT_EQ(counter.ReadsOf(CounterRead::kUnordered), unordered + 1);
+  (void)chain.NowNs(ClockId::kMonotonic);
+  EXPECT_EQ(counter.ReadsOf(CounterRead::kOrdered), ordered + 2);
+  EXPECT_EQ(counter.ReadsOf(CounterRead::kUnordered), unordered + 1);
+  (void)chain.NowNsUnordered(ClockId::kMonotonic);
+  EXPECT_EQ(counter.ReadsOf(CounterRead::kOrdered), ordered + 2);
+  EXPECT_EQ(counter.ReadsOf(CounterRead::kUnordered), unordered + 2);
+}
+
+// In every state of the page, for clocks it has and has not.
+TEST(ChainTest, NanosecondsAreThoseOfTheReading) {
+  for (const PageRow& row : kPageRows) {
+    ScriptedPage page;
+    row.prepare(page);
+    const Chain<ManualClock<>> chain =
+        page.ChainWith(Vdso(VdsoStatus::kFound, &FakeOld));
+    for (const int32_t id : kIds) {
+      const auto clock = static_cast<ClockId>(id);
+      const uint64_t ns = chain.Now(id).ns();
+      old_call = {};
+      EXPECT_EQ(chain.NowNs(clock), ns) << row.name << ", clock " << id;
+      EXPECT_EQ(chain.NowNsUnordered(clock), ns) << row.name << " " << id;
+      if (old_call.calls != 0) {
+        EXPECT_EQ(old_call.id, id) << row.name;
+      }
+    }
+  }
+  EXPECT_EQ(Chain<>().NowNs(static_cast<ClockId>(1'000'000)), 0u)
+      << "as documented";
 }
 
 // Who has no page may have none because its counter is a fault to read.
@@ -409,6 +437,8 @@ TEST(ChainTest, WithoutAPageTheCounterIsNotRead) {
   for (const int32_t id : kIds) {
     (void)chain.Now(id);
     (void)chain.NowUnordered(id);
+    (void)chain.NowNs(static_cast<ClockId>(id));
+    (void)chain.NowNsUnordered(static_cast<ClockId>(id));
   }
   EXPECT_EQ(ManualCounter::Stopped()->ReadsInAll(), before);
 }

@@ -413,6 +413,15 @@ TYPED_TEST(ChronoClockTest, SteadyOnesNeverDecrease) {
 }
 
 TEST(SteadyClockTest, CountsFromWhereTheStandardLibrarysDoes) {
+  // On a machine that never slept MONOTONIC is BOOTTIME, and often enough
+  // REALTIME is TAI: so by name, too.
+  using clock_internal::ChronoClock;
+  static_assert(
+      std::is_base_of_v<ChronoClock<ClockId::kMonotonic, true>, steady_clock>);
+  static_assert(std::is_base_of_v<ChronoClock<ClockId::kMonotonic, false>,
+                                  unordered_steady_clock>);
+  static_assert(
+      std::is_base_of_v<ChronoClock<ClockId::kRealtime, true>, system_clock>);
   const auto earliest = std::chrono::steady_clock::now().time_since_epoch();
   const auto now = steady_clock::now().time_since_epoch();
   const auto latest = std::chrono::steady_clock::now().time_since_epoch();

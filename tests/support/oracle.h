@@ -6,12 +6,13 @@
 #ifndef VVAR_TESTS_SUPPORT_ORACLE_H_
 #define VVAR_TESTS_SUPPORT_ORACLE_H_
 
+#include <stddef.h>
 #include <stdint.h>
 
+#include <array>
 #include <concepts>
 #include <random>
 #include <string>
-#include <vector>
 
 #include "vvar/timebase.h"
 
@@ -165,8 +166,9 @@ constexpr Wide ExactAt(const Line& line, uint32_t base, uint64_t now,
 }
 
 /// Every field of a line, for comparing two.
-inline std::vector<uint64_t> FieldsOf(const Line& line) {
-  std::vector<uint64_t> fields = {
+using LineFields = std::array<uint64_t, 12 + 2 * VVAR_BASES + 2 * VVAR_COARSES>;
+inline LineFields FieldsOf(const Line& line) {
+  LineFields fields = {
       line.cycle_start,
       line.max_cycles,
       line.scale.mult,
@@ -180,13 +182,14 @@ inline std::vector<uint64_t> FieldsOf(const Line& line) {
       line.leap_state,
       line.was_set_count,
   };
+  size_t at = 12;
   for (const Timebase& base : line.base) {
-    fields.push_back(static_cast<uint64_t>(base.sec));
-    fields.push_back(base.nsec_shifted);
+    fields[at++] = static_cast<uint64_t>(base.sec);
+    fields[at++] = base.nsec_shifted;
   }
   for (const Timespec& coarse : line.coarse) {
-    fields.push_back(static_cast<uint64_t>(coarse.sec));
-    fields.push_back(coarse.nsec);
+    fields[at++] = static_cast<uint64_t>(coarse.sec);
+    fields[at++] = coarse.nsec;
   }
   return fields;
 }

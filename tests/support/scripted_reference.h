@@ -9,6 +9,7 @@
 #include <stdint.h>
 
 #include <cmath>
+#include <optional>
 #include <random>
 
 #include "hosted/reference.h"
@@ -17,11 +18,12 @@
 namespace vvar::support {
 
 /// A processor taken away: `readings` of them, after the next `after_readings`,
-/// last `cycles` longer before their instant.
+/// last `cycles` longer before their instant. Of one clock, if it is named.
 struct Interruption {
   int after_readings = 0;
   int readings = 0;
   uint64_t cycles = 0;
+  std::optional<ClockId> clock = {};
 };
 
 /// What a ScriptedReference starts as. The defaults are the reference machine
@@ -114,7 +116,7 @@ class ScriptedReference : public hosted::Reference {
 
   hosted::Bracket Read(ClockId clock) override {
     const uint64_t before = Counter();
-    AdvanceCycles(HalfRead() + Interrupted());
+    AdvanceCycles(HalfRead() + Interrupted(clock));
     // As a kernel does: rounded down.
     const auto ns = static_cast<int64_t>(std::floor(NsAfter(clock, 0)));
     AdvanceCycles(HalfRead());
@@ -126,8 +128,9 @@ class ScriptedReference : public hosted::Reference {
   uint64_t HalfRead() {
     return machine_.half_read_cycles + random_() % (machine_.jitter_cycles + 1);
   }
-  uint64_t Interrupted() {
+  uint64_t Interrupted(ClockId clock) {
     Interruption& interruption = machine_.interruption;
+    if (interruption.clock.value_or(clock) != clock) return 0;
     if (interruption.after_readings-- > 0) return 0;
     return interruption.readings-- > 0 ? interruption.cycles : 0;
   }

@@ -1430,7 +1430,7 @@ TEST(ReaderTest, NoLoopDependsOnPageValues) {
   EXPECT_GT(ok, 10'000u) << "else nothing was tried";
   // A page that does not change while it is read needs at most one try, of at
   // most two slots, for each of some 60 reads.
-  EXPECT_LT(most_loads, 60 * (2 * 33 + 2));
+  EXPECT_LT(most_loads, 60u * (2 * 33 + 2));
 }
 
 TEST(ReaderTest, HostilePagesDoNoHarm) {

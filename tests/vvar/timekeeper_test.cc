@@ -207,9 +207,10 @@ std::vector<uint64_t> LifeOn(unsigned char poison) {
   asm volatile("" ::"r"(memory) : "memory");
   auto* timekeeper = new (memory) Timekeeper(kConfigs[0].config);
   timekeeper->Start(77, kTimes);
-  std::vector<uint64_t> words = FieldsOf(timekeeper->line());
+  const auto started = FieldsOf(timekeeper->line());
+  std::vector<uint64_t> words(started.begin(), started.end());
   for (uint64_t now = 1'000'000; now < 4'000'000; now += 1'000'000) {
-    const std::vector<uint64_t> planned = FieldsOf(timekeeper->Plan(now));
+    const auto planned = FieldsOf(timekeeper->Plan(now));
     words.insert(words.end(), planned.begin(), planned.end());
     timekeeper->Commit();
     words.push_back(static_cast<uint64_t>(timekeeper->slew_remaining_ns()));
