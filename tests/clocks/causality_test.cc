@@ -7,7 +7,8 @@
 //
 // What this could miss: it samples orders that this machine happens to show in
 // a few seconds, on its own memory model (TSO on x86). It proves a violation,
-// never its absence. It has found bare RDTSC out on every machine so far.
+// never its absence. It has found bare RDTSC out on every machine so far; and
+// under qemu-user it finds QEMU out, whose counters are the host's bare RDTSC.
 #include <gtest/gtest.h>
 #include <sched.h>
 #include <stdint.h>

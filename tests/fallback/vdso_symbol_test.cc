@@ -225,7 +225,7 @@ TEST(VdsoSymbolTest, AuxiliaryVectorLeadsToTheLiveImage) {
   std::vector<uintptr_t> auxv(raw.size() / sizeof(uintptr_t) + 2);
   memcpy(auxv.data(), raw.data(), raw.size());
   EXPECT_EQ(FindVdsoInAuxv(auxv.data()), LiveEhdr());
-  const uintptr_t without[] = {6, 4096, 0, 0, 33, 1};
+  const uintptr_t without[] = {6, 4096, 0, 7, 33, 1};
   EXPECT_EQ(FindVdsoInAuxv(without), 0u);
 }
 
