@@ -167,15 +167,16 @@ def print_table(rows):
   print("%-49s %9s %9s  %-8s" % ("", "median", "quietest", "bar"))
   for row in rows:
     relation, limit = row.bar.split()
-    if math.isnan(row.median):
+    form = "%.3f" if row.unit == "x" else "%.4g"
+    printed = float(form % row.median)  # what the verdict is about
+    if math.isnan(printed):
       verdict = "not measured"
-    elif row.median <= float(limit) if relation == "<=" else (
-        row.median >= float(limit)):
+    elif printed <= float(limit) if relation == "<=" else (
+        printed >= float(limit)):
       verdict = "pass"
     else:
       verdict = "FAIL"
     counts[verdict] += 1
-    form = "%.3f" if row.unit == "x" else "%.4g"
     figures = ["" if figure is None else form % figure + row.unit
                for figure in (row.median, row.quietest)]
     print("%-49s %9s %9s  %-8s %s" % (row.what, *figures, row.bar, verdict))

@@ -103,7 +103,7 @@ class Discipline {
     const Bracket raw =
         reference_.ReadNarrowest(ClockId::kMonotonicRaw, kTries);
     if (IsUsable(mono) && timekeeper.LineHasBegun(mono.midpoint())) {
-      rejected_in_a_row_ = 0;
+      Accept(mono.width());
       const auto elapsed_ns = static_cast<double>(mono.ns - last_mono_ns_);
       last_mono_ns_ = mono.ns;
       if (mono.ns - quality_at_ns_ >= kQualityNs) {
@@ -169,6 +169,12 @@ class Discipline {
 
   bool IsUsable(const Bracket& bracket) const {
     return bracket.width() <= 3 * usual_width_;
+  }
+
+  /// Brackets that are narrow again are what is usual again, by and by.
+  void Accept(uint64_t width) {
+    rejected_in_a_row_ = 0;
+    if (2 * width < usual_width_) usual_width_ -= usual_width_ / 8;
   }
 
   /// Brackets that stay wide are no interruptions: this is what they take now.

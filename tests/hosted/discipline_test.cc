@@ -328,7 +328,7 @@ TEST(DisciplineTest, StartSurvivesPreemption) {
 // Trap: T109
 TEST(DisciplineTest, SlopeErrorBoundAfterStart) {
   Offsets ppb;
-  for (uint64_t i = 0; i < 200; ++i) {
+  for (uint64_t i = 0; i < 100; ++i) {
     SimulationConfig config;
     config.machine.seed = 1000 + i;
     config.machine.counter_start += i * 123'457;
@@ -477,6 +477,25 @@ TEST(DisciplineTest, BracketsThatStayWideAreUsedInTheEnd) {
               40u)
         << "of 4000 ticks";
   }
+}
+
+// And may become fast again: then a wide bracket is an interruption again.
+TEST(DisciplineTest, WideBracketsAreRefusedAgainWhenNarrowOnesAreBack) {
+  Simulation simulation;
+  simulation.Start();
+  simulation.Run(/*seconds=*/1);
+  for (int i = 0; i < 50; ++i) {
+    simulation.reference().Interrupt({.readings = 12, .cycles = 100'000});
+    simulation.Tick();
+  }
+  simulation.reference().Interrupt({});
+  simulation.Run(/*seconds=*/1);
+  const uint64_t rejected = simulation.discipline().health().rejected_brackets;
+  simulation.reference().Interrupt({.readings = 12, .cycles = 50'000});
+  simulation.Tick();
+  simulation.reference().Interrupt({});
+  EXPECT_EQ(simulation.discipline().health().rejected_brackets, rejected + 1);
+  EXPECT_LE(simulation.Run(/*seconds=*/0.5).Largest(), kLargestOffsetNs);
 }
 
 TEST(DisciplineTest, ErrorBoundGrowsWhileNothingIsMeasured) {

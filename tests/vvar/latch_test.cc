@@ -114,6 +114,7 @@ TEST(LatchTest, SlotsAreTheOnesTheWriterUses) {
 }
 
 // Trap: T14
+// Trap: T23
 TEST(LatchTest, AcceptanceMatrixIsExhaustive) {
   constexpr size_t kStores = 32;
   for (const SeqToken first : kWindows) {

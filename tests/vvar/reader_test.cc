@@ -139,6 +139,8 @@ TEST(ReaderTest, NoCounterBitIsTakenForAFlag) {
   }
 }
 
+// Trap: T12
+// Trap: T52
 TEST(ReaderTest, StepsComeInOrder) {
   // [R:begin], [R:count], [R:line], [R:end], as asked of memory and counter. On
   // x86 nothing else could tell.
@@ -318,6 +320,30 @@ TEST(ReaderTest, IntervalHoldsTheTimeWhateverTheBound) {
               std::min(error_ns, UINT64_MAX - now_ns))
         << error_ns;
   }
+}
+
+// Trap: T112
+TEST(ReaderTest, DeadWritersIntervalWidensThenGoesStale) {
+  TestPage<> test;
+  test.timekeeper.SetErrorBound(1'000, 500'000);
+  ASSERT_EQ(test.Update(), PublishStatus::kPublished);
+  const auto reader = test.MakeReader();
+  const uint64_t start = test.line().cycle_start;
+  uint64_t last_width = 0;
+  for (uint64_t age = 0; age <= test.line().max_cycles; age += kSec / 10) {
+    test.counter.value = start + age;
+    const IntervalReading interval = reader.Interval(ClockId::kRealtime);
+    ASSERT_TRUE(interval.ok());
+    const uint64_t width = interval.latest_ns - interval.earliest_ns;
+    ASSERT_GE(width, 2 * (1'000 + age / 2'000)) << "500 ppm on each side";
+    ASSERT_GE(width, last_width);
+    last_width = width;
+  }
+  test.counter.value = start + test.line().max_cycles + 1;
+  const IntervalReading stale = reader.Interval(ClockId::kRealtime);
+  EXPECT_EQ(stale.status, ReadStatus::kStale);
+  EXPECT_EQ(stale.earliest_ns, 0u);
+  EXPECT_EQ(stale.latest_ns, 0u);
 }
 
 TEST(ReaderTest, AgeIsTheTimeSinceTheLineBegan) {

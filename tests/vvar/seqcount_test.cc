@@ -89,6 +89,10 @@ TEST(SeqcountTest, OpenGoesToTheNextOddValueAndCloseToTheNextEven) {
 // The orders below cannot be observed on x86, whatever the code: so these
 // tests look at what the code asks for, step by step.
 
+// Trap: T06
+// Trap: T10
+// Trap: T07
+// Trap: T08
 TEST(SeqcountTest, OpenStoresOddBeforeItsReleaseFence) {
   MemoryScript script;
   SeqToken seq = 4;
@@ -98,6 +102,7 @@ TEST(SeqcountTest, OpenStoresOddBeforeItsReleaseFence) {
                                    MemoryOp::kFenceRelease}));
 }
 
+// Trap: T09
 TEST(SeqcountTest, CloseIsOneReleaseStore) {
   MemoryScript script;
   SeqToken seq = 5;
@@ -105,6 +110,8 @@ TEST(SeqcountTest, CloseIsOneReleaseStore) {
   EXPECT_EQ(OpsOf(script), std::vector<MemoryOp>{MemoryOp::kStoreRelease});
 }
 
+// Trap: T11
+// Trap: T22
 TEST(SeqcountTest, BeginIsOneAcquireLoad) {
   MemoryScript script;
   const SeqToken seq = 5;
@@ -112,6 +119,8 @@ TEST(SeqcountTest, BeginIsOneAcquireLoad) {
   EXPECT_EQ(OpsOf(script), std::vector<MemoryOp>{MemoryOp::kLoadAcquire});
 }
 
+// Trap: T05
+// Trap: T07
 TEST(SeqcountTest, EndLoadsAfterItsAcquireFence) {
   MemoryScript script;
   const SeqToken seq = 5;

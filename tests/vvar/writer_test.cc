@@ -67,6 +67,7 @@ void ExpectReadsOn(ScriptedPage& test, const Line& line, const char* where) {
   }
 }
 
+// Trap: T23
 TEST(WriterTest, StepsComeInOrder) {
   // The order of VERIFICATION section 2, as asked of memory and counter. On x86
   // nothing else could tell.
