@@ -92,15 +92,17 @@ constexpr Timebase CyclesToDuration(uint64_t cycles, Scale scale) {
 /// Returns time + duration, exactly, both in the resolution of `shift`.
 constexpr Timebase Add(Timebase time, Timebase duration, uint32_t shift) {
   const uint64_t second = kNsPerSec << shift;
-  time.sec += duration.sec;
+  // Modulo 2^64: seconds from a hostile page may overflow.
+  uint64_t sec =
+      static_cast<uint64_t>(time.sec) + static_cast<uint64_t>(duration.sec);
   // Bound: the sum of two may pass 2^64, so compare before adding.
   if (time.nsec_shifted >= second - duration.nsec_shifted) {
     time.nsec_shifted -= second - duration.nsec_shifted;
-    ++time.sec;
+    ++sec;
   } else {
     time.nsec_shifted += duration.nsec_shifted;
   }
-  return time;
+  return {static_cast<int64_t>(sec), time.nsec_shifted};
 }
 
 /// Returns `time` in the resolution of `shift`. Range: shift <= kMaxShift.

@@ -46,6 +46,7 @@ struct StartTimes {
 ///   Late        the same equations hold for any now >= L.cycle_start: an
 ///               update that comes late extends L; nothing else changes.
 ///
+/// Range: line(), Plan() and LineHasBegun() only after Start() or Continue().
 /// Context: the one writer of a timeline; calls are not synchronised.
 class Timekeeper {
  public:
@@ -250,10 +251,9 @@ class Timekeeper {
   constexpr uint64_t Delta(uint64_t now, uint64_t start) const {
     return (now - start) & Mask();
   }
-  static constexpr void SetTai(Line& line) {
-    line.base[VVAR_BASE_TAI] = {
-        line.base[VVAR_BASE_REALTIME].sec + line.tai_offset_sec,
-        line.base[VVAR_BASE_REALTIME].nsec_shifted};
+  constexpr void SetTai(Line& line) const {
+    line.base[VVAR_BASE_TAI] = Add(line.base[VVAR_BASE_REALTIME],
+                                   {line.tai_offset_sec, 0}, nominal_.shift);
   }
 
   constexpr void PlanBases(const Line& line, Line& next, uint64_t cycles) {
