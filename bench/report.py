@@ -137,6 +137,16 @@ def page_rows(watched):
             "<= 0")
 
 
+def server_rows(path):
+  """Rows of what the kernel says the server took: see run.sh."""
+  with open(path) as file:
+    cpu_ns, wall_s, memory_kib = map(float, file.read().split())
+  yield Row("server at a 1 ms tick, of a core", " %", cpu_ns / wall_s / 1e7,
+            None, "<= 1.5")
+  yield Row("server, resident at most", " MiB", memory_kib / 1024, None,
+            "<= 12")
+
+
 def read_trace(path):
   """Returns {clock: [(seconds, offset_ns)]} of what offset_trace printed."""
   with open(path) as file:
@@ -227,7 +237,7 @@ def main(out):
       write_bins(samples, path("offset_%s_%s.dat" % (place, clock)))
 
   met, missed, unknown = print_table([
-      *cost_rows(times), *page_rows(watched),
+      *cost_rows(times), *server_rows(path("server.txt")), *page_rows(watched),
       *in_process_rows(traces["in_process"])])
   print_noise(times)
   for name, error in times.errors.items():

@@ -89,6 +89,8 @@ until "$bin/tools/vvar" now --page="$page" >/dev/null 2>&1; do
   kill -0 "$server" # it has said why it ended
   sleep 0.01
 done
+read -r before_ns _ <"/proc/$server/schedstat"
+before_s=$(date +%s.%N)
 "$bin/tools/vvar" watch --page="$page" --seconds="$watch_seconds" \
   --format=json >"$out/watch.json" &
 watcher=$!
@@ -98,6 +100,11 @@ tracer=$!
 run "$bin/tools/vvar" watch --page="$page" --seconds="$watch_seconds"
 wait "$watcher"
 wait "$tracer"
+# Its time on a CPU in ns, the time that passed in s, its memory in KiB.
+awk -v before_ns="$before_ns" -v before_s="$before_s" -v now_s="$(date +%s.%N)" \
+  'FNR == 1 && NR == 1 { cpu_ns = $1 - before_ns }
+   $1 == "VmHWM:" { print cpu_ns, now_s - before_s, $2 }' \
+  "/proc/$server/schedstat" "/proc/$server/status" >"$out/server.txt"
 kill "$server"
 wait "$server"
 

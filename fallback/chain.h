@@ -48,35 +48,34 @@ class Chain {
  public:
   /// A chain without a page or a vDSO: all reads are system calls.
   constexpr Chain() = default;
-  constexpr Chain(const Reader<Clock, Memory>& page, const VdsoFunctions& vdso)
+  /// `page` may be a reader of nothing; `without_page` then says why.
+  constexpr Chain(const Reader<Clock, Memory>& page, const VdsoFunctions& vdso,
+                  ReadStatus without_page = ReadStatus::kNotReady)
       : page_(page),
         clock_gettime_(vdso.clock_gettime),
         clock_gettime64_(vdso.clock_gettime64),
-        vdso_status_(CanAsk() ? VdsoStatus::kFound : vdso.status) {}
+        vdso_status_(CanAsk() ? VdsoStatus::kFound : vdso.status),
+        without_page_(without_page) {}
 
   /// Returns the time of clock `id`. Ordering: as clock_gettime().
   [[nodiscard]] ChainReading Now(int32_t id) const {
-    if (!page_.attached()) return AskSystem(id, ReadStatus::kNotReady);
-    return Answer(id, page_.NowTimespec(static_cast<ClockId>(id)));
+    return Answer(id, [&](ClockId clock) { return page_.NowTimespec(clock); });
   }
   /// The same, but the page's leg is not ordered.
   [[nodiscard]] ChainReading NowUnordered(int32_t id) const {
-    if (!page_.attached()) return AskSystem(id, ReadStatus::kNotReady);
-    return Answer(id, page_.NowTimespecUnordered(static_cast<ClockId>(id)));
+    return Answer(
+        id, [&](ClockId clock) { return page_.NowTimespecUnordered(clock); });
   }
 
   /// Returns the time in ns, modulo 2^64: what Now().ns() gives, for callers
   /// who need to know no more. Range: clocks the system has; 0 for others.
   [[nodiscard, gnu::always_inline]] inline uint64_t NowNs(ClockId id) const {
-    if (!page_.attached()) [[unlikely]]
-      return AskSystem(static_cast<int32_t>(id), ReadStatus::kNotReady).ns();
-    return AnswerNs(id, page_.Now(id));
+    return AnswerNs(id, [&](ClockId clock) { return page_.Now(clock); });
   }
   [[nodiscard, gnu::always_inline]] inline uint64_t NowNsUnordered(
       ClockId id) const {
-    if (!page_.attached()) [[unlikely]]
-      return AskSystem(static_cast<int32_t>(id), ReadStatus::kNotReady).ns();
-    return AnswerNs(id, page_.NowUnordered(id));
+    return AnswerNs(id,
+                    [&](ClockId clock) { return page_.NowUnordered(clock); });
   }
 
   constexpr const Reader<Clock, Memory>& page() const { return page_; }
@@ -86,31 +85,38 @@ class Chain {
     return clock_gettime64_ != nullptr || clock_gettime_ != nullptr;
   }
 
-  /// A coarse clock does not show that its page is dead; the page's age does.
-  [[gnu::always_inline]] inline ReadStatus Verdict(int32_t id,
-                                                   ReadStatus status) const {
-    const bool fresh_if_ok = page_.NeedsCounter(static_cast<ClockId>(id));
-    if (fresh_if_ok || status != ReadStatus::kOk) [[likely]]
-      return status;
-    return page_.Age().status;
-  }
-
-  [[gnu::always_inline]] inline ChainReading Answer(
-      int32_t id, const TimespecReading& page) const {
-    const ReadStatus status = Verdict(id, page.status);
-    if (status == ReadStatus::kOk) [[likely]] {
-      return {page.sec, page.nsec, 0, Leg::kPage, status, vdso_status_};
+  /// What `read` made of the page. Without one its counter is not read: that
+  /// may be what this process may not do. A coarse clock does not show that its
+  /// page is dead; the page's age does.
+  template <class Reading, class Read>
+  [[gnu::always_inline]] inline Reading AskPage(ClockId id, Read read) const {
+    Reading reading = {};
+    reading.status = without_page_;
+    if (page_.attached()) [[likely]] {
+      reading = read(id);
+      if (reading.ok() && !page_.NeedsCounter(id)) [[unlikely]] {
+        reading.status = page_.Age().status;
+      }
     }
-    return AskSystem(id, status);
+    return reading;
   }
 
-  [[gnu::always_inline]] inline uint64_t AnswerNs(ClockId id,
-                                                  NsReading page) const {
-    const auto number = static_cast<int32_t>(id);
-    const ReadStatus status = Verdict(number, page.status);
-    if (status == ReadStatus::kOk) [[likely]]
+  template <class Read>
+  [[gnu::always_inline]] inline ChainReading Answer(int32_t id,
+                                                    Read read) const {
+    const auto page = AskPage<TimespecReading>(static_cast<ClockId>(id), read);
+    if (page.ok()) [[likely]] {
+      return {page.sec, page.nsec, 0, Leg::kPage, page.status, vdso_status_};
+    }
+    return AskSystem(id, page.status);
+  }
+
+  template <class Read>
+  [[gnu::always_inline]] inline uint64_t AnswerNs(ClockId id, Read read) const {
+    const auto page = AskPage<NsReading>(id, read);
+    if (page.ok()) [[likely]]
       return page.ns;
-    return AskSystem(number, status).ns();
+    return AskSystem(static_cast<int32_t>(id), page.status).ns();
   }
 
   [[gnu::noinline]] ChainReading AskSystem(int32_t id,
@@ -139,6 +145,7 @@ class Chain {
   decltype(VdsoFunctions::clock_gettime) clock_gettime_ = nullptr;
   decltype(VdsoFunctions::clock_gettime64) clock_gettime64_ = nullptr;
   VdsoStatus vdso_status_ = VdsoStatus::kNoSuchSymbol;
+  ReadStatus without_page_ = ReadStatus::kNotReady;
 };
 
 }  // namespace vvar::fallback

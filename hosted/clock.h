@@ -70,7 +70,7 @@ class InProcessClock {
   /// Never fails: where a page cannot be kept, status() says why, and reads go
   /// to the vDSO or the kernel.
   explicit InProcessClock(const UpdaterOptions& options = {})
-      : chain_({}, SystemVdso()), status_(Start(options)) {}
+      : status_(Start(options)) {}
   ~InProcessClock() {
     // A forked child has a copy of this object, but not its thread; the timer
     // is the parent's.
@@ -97,6 +97,11 @@ class InProcessClock {
 
  private:
   absl::Status Start(const UpdaterOptions& options) {
+    const fallback::VdsoFunctions vdso = SystemVdso();
+    chain_ = fallback::Chain<>({}, vdso,
+                               SignalOfCounterRead() == 0
+                                   ? ReadStatus::kNotReady
+                                   : ReadStatus::kUnreadableCounter);
     absl::Status valid = CheckOptions(options);
     if (!valid.ok()) return valid;
     absl::StatusOr<CounterInfo<NativeClock>> counter = FindCounter();
@@ -133,8 +138,7 @@ class InProcessClock {
     }
     ticking_ = true;
     chain_ = fallback::Chain<>(
-        Reader<NativeClock>(&page_.bytes().timeline[0], counter->clock),
-        SystemVdso());
+        Reader<NativeClock>(&page_.bytes().timeline[0], counter->clock), vdso);
     return absl::OkStatus();
   }
 

@@ -30,9 +30,8 @@ inline thread_local sigjmp_buf* volatile probe_jump = nullptr;
 /// shows: SIGSEGV (x86: CR4.TSD, PR_SET_TSC) and SIGILL (Arm, RISC-V).
 class Probe {
  public:
-  /// Returns 0 if `read` ran through, else the signal that stopped it.
-  template <class Read>
-  static int Run(Read read) {
+  /// Returns 0 if the read ran through, else the signal that stopped it.
+  static int Run() {
     static std::mutex one_at_a_time;
     const std::lock_guard<std::mutex> lock(one_at_a_time);
     struct sigaction action = {};
@@ -51,7 +50,7 @@ class Probe {
     const int signal = sigsetjmp(jump, /*savemask=*/1);
     if (signal == 0) {
       probe_jump = &jump;
-      read();
+      (void)NativeClock().ReadUnordered();
     }
     probe_jump = nullptr;
     sigaction(SIGSEGV, &old_segv_, nullptr);
@@ -70,8 +69,11 @@ class Probe {
   static inline struct sigaction old_ill_ = {};
 };
 
-inline std::string ReadFirstLine(const std::string& path) {
-  std::ifstream file(path);
+/// The one line of a file of the kernel's clocksource; empty if there is none.
+inline std::string ClocksourceFile(const char* name) {
+  std::ifstream file(
+      std::string("/sys/devices/system/clocksource/clocksource0/")
+          .append(name));
   std::string line;
   std::getline(file, line);
   return line;
@@ -82,16 +84,17 @@ inline std::string ReadFirstLine(const std::string& path) {
 /// Returns 0 if this process may read the counter, else the signal that a read
 /// raises. Context: not async-signal-safe; replaces the handlers of SIGSEGV
 /// and SIGILL for about a microsecond.
-inline int SignalOfCounterRead() {
-  return counter_internal::Probe::Run(
-      [] { (void)NativeClock().ReadUnordered(); });
-}
+inline int SignalOfCounterRead() { return counter_internal::Probe::Run(); }
 
 /// The kernel's current clocksource, "tsc" for example; empty if it is not
 /// told.
 inline std::string KernelClocksource() {
-  return counter_internal::ReadFirstLine(
-      "/sys/devices/system/clocksource/clocksource0/current_clocksource");
+  return counter_internal::ClocksourceFile("current_clocksource");
+}
+
+/// Those it could use, separated by spaces.
+inline std::string AvailableClocksources() {
+  return counter_internal::ClocksourceFile("available_clocksource");
 }
 
 /// Describes this machine's counter, if a page can be built on it.

@@ -114,8 +114,9 @@ inline absl::Status HeaderError(PageStatus status, const vvar_header& live,
                        load(live.size), " bytes"));
     case PageStatus::kWrongCounter:
       return absl::FailedPreconditionError(absl::StrCat(
-          "page ", path, ": made for counter ", load(live.counter_id),
-          "; expected ", counter_id, ", the one this program reads"));
+          "page ", path, ": made for counter ", load(live.counter_id), " of ",
+          load(live.counter_bits), " bits; expected ", counter_id, " of ",
+          NativeClock::kCounterBits, ", the one this program reads"));
   }
   return absl::InternalError("page status out of range");
 }

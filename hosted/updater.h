@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 //
 // The writer of a page in user space: a timekeeper, its discipline and a Writer
-// in one. Either a loop of the caller's calls Tick(), or Ticker runs it on a
-// thread. Readers never calibrate and never wait for it.
+// in one. Either a loop of the caller's calls Tick(), or TickLoop runs it, on
+// a thread or as a daemon. Readers never calibrate and never wait for it.
 #ifndef VVAR_HOSTED_UPDATER_H_
 #define VVAR_HOSTED_UPDATER_H_
 

@@ -6,7 +6,10 @@
 
 #include <stdint.h>
 
+#include <string>
+
 #include "absl/strings/string_view.h"
+#include "absl/time/time.h"
 #include "fallback/chain.h"
 #include "fallback/vdso_symbol.h"
 #include "vvar/clocksource.h"
@@ -144,6 +147,13 @@ constexpr absl::string_view CounterName(uint32_t counter_id) {
       return "RISC-V time";
   }
   return (counter_id & VVAR_COUNTER_PRIVATE) != 0 ? "private" : "unknown";
+}
+
+/// A length of time for people; "inf" for what is beyond reckoning.
+inline std::string FormatNs(uint64_t ns) {
+  return absl::FormatDuration(
+      ns > INT64_MAX ? absl::InfiniteDuration()
+                     : absl::Nanoseconds(static_cast<int64_t>(ns)));
 }
 
 }  // namespace vvar::tools

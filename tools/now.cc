@@ -42,6 +42,7 @@ nlohmann::ordered_json Describe(const NamedClock& clock,
       {"calendar", Calendar(clock.id, reading.sec, reading.nsec)},
       {"leg", NameOf(reading.leg)},
       {"page_status", NameOf(reading.page_status)},
+      {"vdso_status", NameOf(reading.vdso_status)},
       {"error", reading.error},
   };
   const IntervalReading interval = chain.page().Interval(clock.id);
@@ -55,8 +56,7 @@ nlohmann::ordered_json Describe(const NamedClock& clock,
 void PrintRow(const nlohmann::ordered_json& row) {
   const std::string bound =
       row.contains("bound_ns")
-          ? absl::StrCat("+-", absl::FormatDuration(absl::Nanoseconds(
-                                   row["bound_ns"].get<int64_t>())))
+          ? absl::StrCat("+-", FormatNs(row["bound_ns"].get<uint64_t>()))
           : "";
   absl::PrintF("%-17s%12d.%09d  %-31s%-8s%-16s%s\n",
                row["id"].get<std::string>(), row["sec"].get<int64_t>(),
@@ -103,13 +103,11 @@ ExitCode Now() {
   if (name.empty()) return kExitOk;
   const AgeReading age = reader.Age();
   if (age.status == ReadStatus::kOk) return kExitOk;
-  absl::FPrintF(
-      stderr, "vvar: page %s: %s%s; the system answered instead\n",
-      hosted::PagePath(name), NameOf(age.status),
-      age.status == ReadStatus::kStale
-          ? absl::StrCat(", age ", absl::FormatDuration(absl::Nanoseconds(
-                                       static_cast<int64_t>(age.age_ns))))
-          : "");
+  absl::FPrintF(stderr, "vvar: page %s: %s%s; the system answered instead\n",
+                hosted::PagePath(name), NameOf(age.status),
+                age.status == ReadStatus::kStale
+                    ? absl::StrCat(", age ", FormatNs(age.age_ns))
+                    : "");
   return kExitNoTime;
 }
 

@@ -172,9 +172,9 @@ nlohmann::ordered_json DescribeVdso() {
 }
 
 /// Why the kernel's clocksource is what it is, as far as it tells.
-std::string ExplainClocksource(const std::string& current) {
-  const absl::StatusOr<CounterInfo<NativeClock>> counter =
-      hosted::FindCounter();
+std::string ExplainClocksource(
+    const std::string& current,
+    const absl::StatusOr<CounterInfo<NativeClock>>& counter) {
   if (!counter.ok()) return std::string(counter.status().message());
   const std::string name(CounterName(NativeClock::kCounterId));
   if (current == "tsc" || current == "arch_sys_counter" ||
@@ -189,8 +189,6 @@ std::string ExplainClocksource(const std::string& current) {
 }
 
 nlohmann::ordered_json Describe() {
-  using hosted::counter_internal::ReadFirstLine;
-  const std::string folder = "/sys/devices/system/clocksource/clocksource0/";
   const std::string current = hosted::KernelClocksource();
   nlohmann::ordered_json counter = {
       {"name", CounterName(NativeClock::kCounterId)}};
@@ -211,9 +209,8 @@ nlohmann::ordered_json Describe() {
     clocks.push_back(DescribeClock(clock));
   }
   return {{"clocksource", current},
-          {"clocksource_available",
-           ReadFirstLine(folder + "available_clocksource")},
-          {"clocksource_why", ExplainClocksource(current)},
+          {"clocksource_available", hosted::AvailableClocksources()},
+          {"clocksource_why", ExplainClocksource(current, found)},
           {"counter", counter},
           {"vdso", DescribeVdso()},
           {"clocks", clocks}};

@@ -56,6 +56,7 @@ exit codes
   0  done                                6  page foreign (no vvar page)
   1  internal error                      7  page of another ABI major
   2  wrong usage                         8  page for another counter
+                                            (or no counter to be used here)
   3  page missing                        9  no permission
   4  page empty: no writer has begun    10  page gives no time now (stale, not
   5  page truncated                         ready); `now` has fallen back

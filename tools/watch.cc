@@ -136,7 +136,7 @@ nlohmann::ordered_json Report(const std::vector<ClockWatch>& clocks,
 }
 
 std::string Ns(const nlohmann::ordered_json& value) {
-  return absl::FormatDuration(absl::Nanoseconds(value.get<int64_t>()));
+  return FormatNs(value.get<uint64_t>());
 }
 
 /// Prints the table; returns how many lines it took.

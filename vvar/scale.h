@@ -134,7 +134,8 @@ constexpr ShiftedNs CyclesToShiftedNs(uint64_t cycles, Scale scale,
 /// Returns floor((cycles * mult + nsec_shifted) >> shift): the same rounding
 /// for the reader and the writer.
 /// Units: cycles, ns << shift; result in ns.
-/// Range: exact while the result is below 2^64 ns; defined for every input.
+/// Range: exact while the result is below 2^64 ns and nsec_shifted below
+/// 10^9 << kMaxShift; defined for every input.
 /// Error: truncation, < 1 ns.
 constexpr uint64_t CyclesToNs(uint64_t cycles, Scale scale,
                               uint64_t nsec_shifted) {

@@ -18,8 +18,10 @@ namespace vvar {
 struct TimekeeperConfig {
   uint32_t counter_id;
   uint32_t counter_bits;
-  uint64_t counter_hz;   ///< Nominal. Range: [kMinHz, kMaxHz].
-  uint64_t lead_ns;      ///< How far ahead of `now` a line begins.
+  uint64_t counter_hz;  ///< Nominal. Range: [kMinHz, kMaxHz].
+  /// How far ahead of `now` a line begins. Range: more than a publication
+  /// takes, or each comes late.
+  uint64_t lead_ns;
   uint64_t interval_ns;  ///< Usual time between two updates. Range: > 0.
   uint64_t max_age_ns;   ///< Readers refuse a line older than this.
 };
@@ -159,7 +161,9 @@ class Timekeeper {
   }
 
   /// Steps REALTIME (and TAI) by `delta_ns` where L' begins. MONOTONIC and
-  /// BOOTTIME are untouched. Several steps before one update add up.
+  /// BOOTTIME are untouched. Several steps before one update add up. Coarse
+  /// clocks stand at an update's `now`: REALTIME_COARSE shows a step forward at
+  /// the update after.
   constexpr void StepRealtime(int64_t delta_ns) {
     step_ns_ = static_cast<int64_t>(static_cast<uint64_t>(step_ns_) +
                                     static_cast<uint64_t>(delta_ns));
@@ -238,14 +242,15 @@ class Timekeeper {
   }
   static constexpr uint64_t MaxCycles(const TimekeeperConfig& config,
                                       Scale nominal) {
-    // Bound: beyond half the counter's range forward looks like backward; and
+    // Bound: beyond half the counter's range forward looks like backward (a
+    // quarter leaves room for a late update as well as for readers); and
     // 2^62 ns is far below what CyclesToNs() can return.
-    const uint64_t half = uint64_t{1} << (config.counter_bits - 2);
+    const uint64_t quarter = uint64_t{1} << (config.counter_bits - 2);
     const uint64_t limit_ns = uint64_t{1} << 62;
     const uint64_t ns =
         config.max_age_ns < limit_ns ? config.max_age_ns : limit_ns;
     const uint64_t cycles = NsToCycles(ns, nominal);
-    return cycles < half ? cycles : half;
+    return cycles < quarter ? cycles : quarter;
   }
   constexpr uint64_t Mask() const { return UINT64_MAX >> (64 - counter_bits_); }
   constexpr uint64_t Delta(uint64_t now, uint64_t start) const {

@@ -29,8 +29,8 @@ enum class PublishStatus : uint32_t {
 template <ClockSource Clock, class Memory = PageMemory>
 class Writer {
  public:
-  /// Every publication is dated anew at most this often when its owner was held
-  /// up between computing and publishing it.
+  /// How often one publication is dated: anew each time that its owner was held
+  /// up between computing and publishing it, up to this.
   static constexpr int kMaxDatings = 4;
 
   Writer(vvar_timeline* timeline, Clock clock)
