@@ -135,10 +135,12 @@ class Updater {
     const uint64_t off_hz =
         hz > measured_hz ? hz - measured_hz : measured_hz - hz;
     if (off_hz > measured_hz / 100) {
-      PageMemory::Store(header.counter_hz, measured_hz);
-      PageMemory::Store(
-          header.disruption_marker,
-          PageMemory::Load(header.disruption_marker) + (hz == 0 ? 0 : 1));
+      if (hz == 0) {
+        PageMemory::Store(header.counter_hz, measured_hz);
+      } else {
+        ChangeCounter(page_, NativeClock::kCounterId, NativeClock::kCounterBits,
+                      measured_hz);
+      }
     }
     return {NativeClock::kCounterId,
             NativeClock::kCounterBits,

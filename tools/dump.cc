@@ -75,10 +75,11 @@ nlohmann::ordered_json DumpSlot(const vvar_slot& slot) {
       {"cycle_start", Load(slot.cycle_start)},
       {"max_cycles", Load(slot.max_cycles)},
       {"mult", Load(slot.mult)},
+      {"realtime_mult", Load(slot.realtime_mult)},
       {"shift", shift},
-      {"counter_id", Load(slot.counter_id)},
       {"status", Load(slot.status)},
       {"status_name", NameOf(status)},
+      {"counter_id", Load(slot.counter_id)},
       {"realtime", base(VVAR_BASE_REALTIME)},
       {"monotonic", base(VVAR_BASE_MONOTONIC)},
       {"monotonic_raw", base(VVAR_BASE_MONOTONIC_RAW)},
@@ -92,6 +93,8 @@ nlohmann::ordered_json DumpSlot(const vvar_slot& slot) {
       {"tai_offset_sec", Load(slot.tai_offset_sec)},
       {"leap_state", Load(slot.leap_state)},
       {"was_set_count", Load(slot.was_set_count)},
+      {"leap_smear_sec", Load(slot.leap_smear_sec)},
+      {"leap_date_sec", Load(slot.leap_date_sec)},
   };
 }
 

@@ -2,8 +2,9 @@
  *
  * The bytes of the vvar page: the one truth about layout, for C11 and C++20.
  * Anybody may include it. It holds constants and plain structs only: no code,
- * no pointers, no bool, no enum-typed field, no `long`. Words are u32 or u64,
- * native-endian; reserved bytes are zero. docs/abi.md shows the same table.
+ * no pointers, no bool, no enum-typed field, no `long`. Words are u16, u32 or
+ * u64, native-endian; reserved bytes are zero. docs/abi.md shows the same
+ * table.
  */
 #ifndef VVAR_ABI_H_
 #define VVAR_ABI_H_
@@ -22,7 +23,7 @@
 
 #define VVAR_MAGIC 0x52415656u      /* bytes "VVAR" on a little-endian page */
 #define VVAR_ENDIAN_TAG 0x01020304u /* reads otherwise: foreign endianness */
-#define VVAR_ABI_MAJOR 1u           /* readers refuse another major */
+#define VVAR_ABI_MAJOR 2u           /* readers refuse another major */
 #define VVAR_ABI_MINOR 0u           /* minor: fields appended, never moved */
 #define VVAR_PAGE_SIZE 4096u
 #define VVAR_MAX_TIMELINES 6u
@@ -64,8 +65,15 @@
 #define VVAR_STATUS_FREE_RUNNING 3u   /* was synchronised; its writer left */
 #define VVAR_STATUS_UNRELIABLE 4u     /* do not use */
 
-/* vvar_slot.leap_state; no writer of this version sets another. */
+/* vvar_slot.leap_state. 0 to 4 are Linux's TIME_OK, INS, DEL, OOP, WAIT. */
 #define VVAR_LEAP_NONE 0u
+#define VVAR_LEAP_INSERT 1u   /* 23:59:59 before leap_date_sec comes twice */
+#define VVAR_LEAP_DELETE 2u   /* 23:59:59 before leap_date_sec is left out */
+#define VVAR_LEAP_INSERTED 3u /* the second one is under way: 23:59:60 */
+#define VVAR_LEAP_DONE 4u
+#define VVAR_LEAP_SMEAR_INSERT 5u /* REALTIME slows from leap_date_sec on */
+#define VVAR_LEAP_SMEAR_DELETE 6u /* or quickens */
+#define VVAR_LEAP_SMEARING 7u     /* until leap_date_sec + leap_smear_sec */
 
 /* One clock at vvar_slot.cycle_start: sec + (nsec_shifted >> shift) ns. */
 struct vvar_base {
@@ -88,21 +96,23 @@ struct vvar_slot {
   VVAR_U64 cycle_start; /* where the line begins; may lie in the near future */
   VVAR_U64 max_cycles;  /* the line answers for [0, max_cycles] after that */
   uint32_t mult;        /* ns = cycles * mult >> shift; 0: not published */
-  uint32_t shift;       /* <= 34, the same for raw_mult */
-  uint32_t counter_id;  /* NONE: the counter has been withdrawn */
-  uint32_t status;      /* VVAR_STATUS_* */
+  uint32_t realtime_mult; /* REALTIME's; another while it is slewed, smeared */
+  uint16_t shift;         /* <= 34, the same for every mult */
+  uint16_t status;        /* VVAR_STATUS_* */
+  uint32_t counter_id;    /* NONE: the counter has been withdrawn */
   struct vvar_base base[VVAR_BASES]; /* [2..4] begin cache line 1 */
   uint32_t raw_mult;                 /* undisciplined slope, MONOTONIC_RAW */
   uint32_t error_growth_ppb;         /* growth of error_ns with age */
   VVAR_U64 error_ns;                 /* error bound at cycle_start */
   /* Cache line 2: clocks that need no counter, and what changes rarely. */
   struct vvar_coarse coarse[VVAR_COARSES];
-  int32_t tai_offset_sec; /* TAI - REALTIME */
+  int32_t tai_offset_sec; /* TAI - REALTIME, once REALTIME is not slewed */
   uint32_t leap_state;    /* VVAR_LEAP_* */
   uint32_t was_set_count; /* REALTIME steps and TAI changes so far */
-  uint32_t reserved0;
-  /* Cache line 3: for later minors. */
-  VVAR_U64 reserved1[8];
+  uint32_t leap_smear_sec;
+  /* Cache line 3. */
+  VVAR_S64 leap_date_sec; /* REALTIME at which leap_state has its effect */
+  VVAR_U64 reserved[7];
 };
 
 /* What the writer tells of itself: single words, no sequence, 64 bytes. */
@@ -122,17 +132,18 @@ struct vvar_timeline {
   struct vvar_writer_stats stats;
 };
 
-/* 256 bytes. Constant once `magic` is there, unless a field says otherwise. */
+/* 256 bytes. Constant once `magic` is there, unless a field says otherwise, or
+ * the owner changes over to another counter. */
 struct vvar_header {
   uint32_t magic; /* VVAR_MAGIC; written last */
   uint32_t endian_tag;
   uint32_t abi_major;
   uint32_t abi_minor;
   uint32_t size;         /* of the page; a field is present iff it covers it */
-  uint32_t counter_id;   /* VVAR_COUNTER_* the page was made for */
-  uint32_t counter_bits; /* width of the counter: 2..64 */
+  uint32_t counter_id;   /* VVAR_COUNTER_*; changes with the marker */
+  uint32_t counter_bits; /* width of the counter, 2..64; likewise */
   uint32_t features;     /* VVAR_FEATURE_* */
-  VVAR_U64 counter_hz;   /* nominal; 0 until its writer has measured it */
+  VVAR_U64 counter_hz;   /* nominal; 0 until it is measured; likewise */
   VVAR_U64 instance_id;  /* differs each time the page is created anew */
   uint32_t disruption_marker;    /* changes when past calibration is void */
   uint32_t timeline_count;       /* 1..VVAR_MAX_TIMELINES */

@@ -51,6 +51,22 @@ void FormatPage(vvar_page& page, const PageConfig& config) {
   Memory::StoreRelease(header.magic, VVAR_MAGIC);
 }
 
+/// Says that the page's counter is another from now on, or runs at another
+/// rate: what was measured of it before is void. Readers built for another
+/// counter refuse the page or its lines; those of this one go on.
+/// Ordering: before the new counter's first line is published, so whoever reads
+/// that line finds the new marker. Context: the owner.
+template <class Memory = PageMemory>
+void ChangeCounter(vvar_page& page, uint32_t counter_id, uint32_t counter_bits,
+                   uint64_t counter_hz) {
+  vvar_header& header = page.header;
+  Memory::Store(header.counter_id, counter_id);
+  Memory::Store(header.counter_bits, counter_bits);
+  Memory::Store(header.counter_hz, counter_hz);
+  Memory::Store(header.disruption_marker,
+                Memory::Load(header.disruption_marker) + 1);
+}
+
 /// Finds timeline `index` of what claims to be a page of `size` bytes for the
 /// counter `counter_id` of `counter_bits` bits. Error: `*timeline` is untouched
 /// unless kOk. Ordering: magic is loaded first, with acquire: the writer stores

@@ -146,16 +146,16 @@ constexpr uint64_t CyclesToNs(uint64_t cycles, Scale scale,
   return CyclesToShiftedNs(cycles, scale, nsec_shifted).ns;
 }
 
-/// Returns floor(ns * 2^shift / mult): how many cycles last at most `ns`.
+/// Returns floor(time * 2^shift / mult): how many cycles last at most `time`.
 /// Writer side only (three divisions).
 /// Range: mult != 0. Saturates at 2^62 cycles.
-constexpr uint64_t NsToCycles(uint64_t ns, Scale scale) {
+constexpr uint64_t ShiftedNsToCycles(ShiftedNs time, Scale scale) {
   constexpr uint64_t kLimit = uint64_t{1} << 62;
   const uint32_t shift = scale.shift & 63;
   // ns << shift in 32-bit digits, the highest first; digit by digit long
   // division by mult. Bound: each rest < 2^32, so rest << 32 | digit fits.
-  const uint64_t top = shift == 0 ? 0 : ns >> (64 - shift);
-  const uint64_t bottom = ns << shift;
+  const uint64_t top = shift == 0 ? 0 : time.ns >> (64 - shift);
+  const uint64_t bottom = time.ns << shift | time.remainder_shifted;
   const uint64_t digits[4] = {top >> 32, top & UINT32_MAX, bottom >> 32,
                               bottom & UINT32_MAX};
   uint64_t quotient = 0;
@@ -168,6 +168,11 @@ constexpr uint64_t NsToCycles(uint64_t ns, Scale scale) {
     rest = part - step * scale.mult;
   }
   return quotient < kLimit ? quotient : kLimit;
+}
+
+/// The same of whole nanoseconds.
+constexpr uint64_t NsToCycles(uint64_t ns, Scale scale) {
+  return ShiftedNsToCycles({ns, 0}, scale);
 }
 
 }  // namespace vvar

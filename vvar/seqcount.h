@@ -21,6 +21,9 @@ using SeqToken = uint32_t;
 /// pointers have 32 bits; the sequence holds them together. Readers only load,
 /// so a read-only mapping serves them. Tests and models supply their own.
 struct PageMemory {
+  static uint16_t Load(const uint16_t& word) {
+    return __atomic_load_n(&word, __ATOMIC_RELAXED);
+  }
   static uint32_t Load(const uint32_t& word) {
     return __atomic_load_n(&word, __ATOMIC_RELAXED);
   }
@@ -41,6 +44,9 @@ struct PageMemory {
     return static_cast<int64_t>(Load(reinterpret_cast<const uint64_t&>(word)));
   }
 
+  static void Store(uint16_t& word, uint16_t value) {
+    __atomic_store_n(&word, value, __ATOMIC_RELAXED);
+  }
   static void Store(uint32_t& word, uint32_t value) {
     __atomic_store_n(&word, value, __ATOMIC_RELAXED);
   }

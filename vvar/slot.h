@@ -21,10 +21,11 @@ void StoreLine(vvar_slot& slot, const Line& line) {
   Memory::Store(slot.cycle_start, line.cycle_start);
   Memory::Store(slot.max_cycles, line.max_cycles);
   Memory::Store(slot.mult, line.scale.mult);
-  Memory::Store(slot.shift, line.scale.shift);
-  Memory::Store(slot.counter_id, line.counter_id);
+  Memory::Store(slot.realtime_mult, line.realtime_mult);
+  Memory::Store(slot.shift, static_cast<uint16_t>(line.scale.shift));
   const auto status = static_cast<uint32_t>(line.status);
-  Memory::Store(slot.status, status);
+  Memory::Store(slot.status, static_cast<uint16_t>(status));
+  Memory::Store(slot.counter_id, line.counter_id);
   for (uint32_t i = 0; i < VVAR_BASES; ++i) {
     Memory::Store(slot.base[i].sec, line.base[i].sec);
     Memory::Store(slot.base[i].nsec_shifted, line.base[i].nsec_shifted);
@@ -39,8 +40,19 @@ void StoreLine(vvar_slot& slot, const Line& line) {
     Memory::Store(slot.coarse[i].status, status);
   }
   Memory::Store(slot.tai_offset_sec, line.tai_offset_sec);
-  Memory::Store(slot.leap_state, line.leap_state);
   Memory::Store(slot.was_set_count, line.was_set_count);
+  Memory::Store(slot.leap_state, line.leap.state);
+  Memory::Store(slot.leap_smear_sec, line.leap.smear_sec);
+  Memory::Store(slot.leap_date_sec, line.leap.date_sec);
+}
+
+/// Loads the slope of a clock, by its index in vvar_slot.base.
+template <class Memory>
+[[gnu::always_inline]] inline uint32_t LoadMult(const vvar_slot& slot,
+                                                uint32_t index) {
+  if (index == VVAR_BASE_REALTIME) return Memory::Load(slot.realtime_mult);
+  if (index == VVAR_BASE_MONOTONIC_RAW) return Memory::Load(slot.raw_mult);
+  return Memory::Load(slot.mult);
 }
 
 /// [R:line] Loads every word of a line.
@@ -48,6 +60,7 @@ template <class Memory>
 void LoadLine(const vvar_slot& slot, Line& line) {
   line.max_cycles = Memory::Load(slot.max_cycles);
   line.scale = {Memory::Load(slot.mult), Memory::Load(slot.shift)};
+  line.realtime_mult = Memory::Load(slot.realtime_mult);
   line.raw_mult = Memory::Load(slot.raw_mult);
   line.counter_id = Memory::Load(slot.counter_id);
   line.status = static_cast<ClockStatus>(Memory::Load(slot.status));
@@ -62,8 +75,9 @@ void LoadLine(const vvar_slot& slot, Line& line) {
                       Memory::Load(slot.coarse[i].nsec)};
   }
   line.tai_offset_sec = Memory::Load(slot.tai_offset_sec);
-  line.leap_state = Memory::Load(slot.leap_state);
   line.was_set_count = Memory::Load(slot.was_set_count);
+  line.leap = {Memory::Load(slot.leap_state), Memory::Load(slot.leap_smear_sec),
+               Memory::Load(slot.leap_date_sec)};
   line.cycle_start = Memory::Load(slot.cycle_start);
 }
 
@@ -83,9 +97,7 @@ struct ClockView {
 
   [[gnu::always_inline]] void Load(const vvar_slot& slot, uint32_t index) {
     max_cycles = Memory::Load(slot.max_cycles);
-    scale = {Memory::Load(index == VVAR_BASE_MONOTONIC_RAW ? slot.raw_mult
-                                                           : slot.mult),
-             Memory::Load(slot.shift)};
+    scale = {LoadMult<Memory>(slot, index), Memory::Load(slot.shift)};
     counter_id = Memory::Load(slot.counter_id);
     base = {Memory::Load(slot.base[index].sec),
             Memory::Load(slot.base[index].nsec_shifted)};

@@ -105,6 +105,18 @@ constexpr Timebase Add(Timebase time, Timebase duration, uint32_t shift) {
   return {static_cast<int64_t>(sec), time.nsec_shifted};
 }
 
+/// Returns time - other, exactly, both in the resolution of `shift`.
+constexpr Timebase Subtract(Timebase time, Timebase other, uint32_t shift) {
+  // Modulo 2^64, as Add().
+  uint64_t sec =
+      static_cast<uint64_t>(time.sec) - static_cast<uint64_t>(other.sec);
+  if (time.nsec_shifted < other.nsec_shifted) {
+    time.nsec_shifted += kNsPerSec << shift;
+    --sec;
+  }
+  return {static_cast<int64_t>(sec), time.nsec_shifted - other.nsec_shifted};
+}
+
 /// Returns `time` in the resolution of `shift`. Range: shift <= kMaxShift.
 constexpr Timebase TimespecToTimebase(Timespec time, uint32_t shift) {
   return {time.sec, uint64_t{time.nsec} << shift};
@@ -113,6 +125,34 @@ constexpr Timebase TimespecToTimebase(Timespec time, uint32_t shift) {
 /// Returns `base` without its fraction of a nanosecond.
 constexpr Timespec TimebaseToTimespec(Timebase base, uint32_t shift) {
   return {base.sec, static_cast<uint32_t>(base.nsec_shifted >> (shift & 63))};
+}
+
+/// Returns `base` in the resolution of another line. Error: truncation, below
+/// 2^-to_shift ns; whole nanoseconds stay the same.
+constexpr Timebase Rescale(Timebase base, uint32_t shift, uint32_t to_shift) {
+  // Bound: below 10^9 << kMaxShift either way.
+  return {base.sec, to_shift >= shift
+                        ? base.nsec_shifted << (to_shift - shift)
+                        : base.nsec_shifted >> (shift - to_shift)};
+}
+
+/// Returns after how many cycles, on a line that is at `base`, it shows `sec`
+/// or more for the first time; 0 if it does already. Writer side only.
+/// Range: saturates at 2^62.
+constexpr uint64_t CyclesUntilSec(Timebase base, Scale scale, int64_t sec) {
+  if (base.sec >= sec) return 0;
+  const uint64_t whole_sec =
+      static_cast<uint64_t>(sec) - static_cast<uint64_t>(base.sec) - 1;
+  // Bound: 2^32 s is 2^62 ns, which NsToCycles() takes.
+  if (whole_sec > UINT32_MAX) return uint64_t{1} << 62;
+  // What is left of this second, in ns and a part of one, less one part: the
+  // floor of that, plus one, is the ceiling of what is left.
+  const uint64_t left = (kNsPerSec << scale.shift) - base.nsec_shifted - 1;
+  const uint64_t part_mask = (uint64_t{1} << scale.shift) - 1;
+  return ShiftedNsToCycles(
+             {whole_sec * kNsPerSec + (left >> scale.shift), left & part_mask},
+             scale) +
+         1;
 }
 
 /// Returns whether `a` is earlier than `b`.
@@ -134,20 +174,36 @@ constexpr uint64_t ErrorGrowthNs(uint64_t ns, uint32_t ppb) {
   return sec > UINT32_MAX / 2 ? UINT64_MAX : sec * ppb + 2;
 }
 
+/// Returns the sum of two error bounds; saturates.
+constexpr uint64_t AddErrors(uint64_t a_ns, uint64_t b_ns) {
+  return a_ns > UINT64_MAX - b_ns ? UINT64_MAX : a_ns + b_ns;
+}
+
 /// Returns the error bound of a time `age_ns` after it was `error_ns`.
 /// Range: every input; saturates.
 constexpr uint64_t ErrorNsAfter(uint64_t error_ns, uint64_t age_ns,
                                 uint32_t growth_ppb) {
-  const uint64_t growth_ns = ErrorGrowthNs(age_ns, growth_ppb);
-  return error_ns > UINT64_MAX - growth_ns ? UINT64_MAX : error_ns + growth_ns;
+  return AddErrors(error_ns, ErrorGrowthNs(age_ns, growth_ppb));
 }
+
+/// What a line says of leap seconds: see VVAR_LEAP_* and vvar/leap.h.
+struct LeapPlan {
+  uint32_t state;
+  uint32_t smear_sec;  ///< How long a smear takes; else 0.
+  int64_t date_sec;    ///< REALTIME.
+
+  friend constexpr bool operator==(const LeapPlan&, const LeapPlan&) = default;
+};
+
+inline constexpr LeapPlan kNoLeap = {VVAR_LEAP_NONE, 0, 0};
 
 /// One line of time: what one publication says of every clock.
 struct Line {
   uint64_t cycle_start;
   uint64_t max_cycles;
-  Scale scale;  ///< Disciplined slope: REALTIME, MONOTONIC, BOOTTIME, TAI.
-  uint32_t raw_mult;  ///< Undisciplined slope, same shift: MONOTONIC_RAW.
+  Scale scale;             ///< Disciplined slope: MONOTONIC, BOOTTIME, TAI.
+  uint32_t realtime_mult;  ///< REALTIME's slope, same shift.
+  uint32_t raw_mult;       ///< Undisciplined, same shift: MONOTONIC_RAW.
   uint32_t counter_id;
   ClockStatus status;
   Timebase base[VVAR_BASES];
@@ -155,13 +211,24 @@ struct Line {
   uint32_t error_growth_ppb;
   Timespec coarse[VVAR_COARSES];
   int32_t tai_offset_sec;
-  uint32_t leap_state;
   uint32_t was_set_count;
+  LeapPlan leap;
 
   /// Slope of base[index].
   constexpr Scale ScaleOf(uint32_t index) const {
-    return {index == VVAR_BASE_MONOTONIC_RAW ? raw_mult : scale.mult,
+    return {index == VVAR_BASE_REALTIME        ? realtime_mult
+            : index == VVAR_BASE_MONOTONIC_RAW ? raw_mult
+                                               : scale.mult,
             scale.shift};
+  }
+  /// Whether the counter has been withdrawn, and the line stands still.
+  constexpr bool IsHeld() const { return counter_id == VVAR_COUNTER_NONE; }
+  /// What REALTIME still has to be slewed by, at cycle_start: it is going where
+  /// TAI tells.
+  constexpr Timebase RealtimeRemaining() const {
+    return Subtract(
+        Subtract(base[VVAR_BASE_TAI], base[VVAR_BASE_REALTIME], scale.shift),
+        {tai_offset_sec, 0}, scale.shift);
   }
   /// Value of base[index] at `cycles` >= cycle_start, exactly.
   constexpr Timebase At(uint32_t index, uint64_t cycles,

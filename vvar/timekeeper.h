@@ -9,22 +9,13 @@
 
 #include <stdint.h>
 
+#include "vvar/leap.h"
+#include "vvar/line_planner.h"
 #include "vvar/page.h"
+#include "vvar/slew.h"
 #include "vvar/timebase.h"
 
 namespace vvar {
-
-/// What a timekeeper needs to know of its counter and its owner.
-struct TimekeeperConfig {
-  uint32_t counter_id;
-  uint32_t counter_bits;
-  uint64_t counter_hz;  ///< Nominal. Range: [kMinHz, kMaxHz].
-  /// How far ahead of `now` a line begins. Range: more than a publication
-  /// takes, or each comes late.
-  uint64_t lead_ns;
-  uint64_t interval_ns;  ///< Usual time between two updates. Range: > 0.
-  uint64_t max_age_ns;   ///< Readers refuse a line older than this.
-};
 
 /// Where the clocks stand when a timekeeper starts.
 struct StartTimes {
@@ -43,102 +34,89 @@ struct StartTimes {
 ///
 ///   Continuity  T(L', s) = T(L, s) for every clock, exactly (no remainder is
 ///               dropped, so N updates give the same time as one), except
-///   Step        REALTIME: T(L', s) = T(L, s) + the steps asked for, and
-///               TAI = REALTIME + tai_offset_sec, always.
+///   Step        REALTIME and TAI: + the steps asked for.
+///   Target      TAI = REALTIME + tai_offset_sec + what REALTIME still has to
+///               be slewed by, always.
 ///   Late        the same equations hold for any now >= L.cycle_start: an
 ///               update that comes late extends L; nothing else changes.
+///   Date        a leap second, or an edge of a smear, that REALTIME comes to
+///               between s and the usual next update's s (1 s, if that is less)
+///               moves s to the first counter value there: it comes neither
+///               early nor late. One that is past when an update comes, comes
+///               late at s, and is the same.
+///   Hold        a held L stands still: T(L, c) = its base. With Resume(gap),
+///               T(L', now) = T(L) + gap.
 ///
-/// Range: line(), Plan() and LineHasBegun() only after Start() or Continue().
-/// Context: the one writer of a timeline; calls are not synchronised.
+/// Range: line(), Plan() and LineHasBegun() only after Start(), Continue() or
+/// Import(). Context: the one writer of a timeline; calls are not synchronised.
 class Timekeeper {
  public:
-  /// Steering that frequency and slew may add up to, each. Keeps mult positive
+  /// Steering that frequency and each slew may add. Keeps every mult positive
   /// and inside 32 bits, so MONOTONIC never steps back.
-  static constexpr int64_t kMaxPpb = 50'000'000;
+  static constexpr int64_t kMaxPpb = kMaxSteeringPpb;
 
   constexpr explicit Timekeeper(const TimekeeperConfig& config)
-      : nominal_(ScaleFromHz(config.counter_hz)),
-        lead_cycles_(NsToCycles(config.lead_ns, nominal_)),
-        max_cycles_(MaxCycles(config, nominal_)),
-        interval_ns_(config.interval_ns),
-        counter_id_(config.counter_id),
-        counter_bits_(config.counter_bits),
-        mult_(nominal_.mult),
-        raw_mult_(nominal_.mult) {}
+      : planner_(config) {}
 
   /// Begins time at counter value `now` (no lead: nothing came before).
   constexpr void Start(uint64_t now, const StartTimes& times) {
+    const LinePlanner::Settings& settings = planner_.settings;
     Line& line = line_[current_];
-    line.cycle_start = now & Mask();
-    line.max_cycles = max_cycles_;
-    line.scale = {mult_, nominal_.shift};
-    line.raw_mult = raw_mult_;
-    line.counter_id = counter_id_;
-    line.status = status_;
-    const uint32_t shift = nominal_.shift;
-    line.base[VVAR_BASE_REALTIME] = TimespecToTimebase(times.realtime, shift);
-    line.base[VVAR_BASE_MONOTONIC] = TimespecToTimebase(times.monotonic, shift);
+    line.cycle_start = now & planner_.Mask();
+    planner_.SetSlopes(settings.mult, settings.mult, line);
+    line.status = settings.status;
+    line.base[VVAR_BASE_REALTIME] = TimespecToTimebase(times.realtime, shift());
+    line.base[VVAR_BASE_MONOTONIC] =
+        TimespecToTimebase(times.monotonic, shift());
     line.base[VVAR_BASE_MONOTONIC_RAW] =
-        TimespecToTimebase(times.monotonic_raw, shift);
-    line.base[VVAR_BASE_BOOTTIME] = TimespecToTimebase(times.boottime, shift);
-    line.tai_offset_sec = tai_offset_sec_ = times.tai_offset_sec;
-    SetTai(line);
-    line.error_ns = error_ns_;
-    line.error_growth_ppb = error_growth_ppb_;
-    error_age_ns_ = 0;
-    error_is_new_ = false;
+        TimespecToTimebase(times.monotonic_raw, shift());
+    line.base[VVAR_BASE_BOOTTIME] = TimespecToTimebase(times.boottime, shift());
+    line.base[VVAR_BASE_TAI] =
+        Add(line.base[VVAR_BASE_REALTIME], {times.tai_offset_sec, 0}, shift());
+    line.tai_offset_sec = times.tai_offset_sec;
+    line.error_ns = settings.error_ns;
+    line.error_growth_ppb = settings.error_growth_ppb;
     line.coarse[VVAR_COARSE_REALTIME] = times.realtime;
     line.coarse[VVAR_COARSE_MONOTONIC] = times.monotonic;
-    line.leap_state = VVAR_LEAP_NONE;
+    line.leap = kNoLeap;
     line.was_set_count = 0;
+    planner_.settings.tai_offset_sec = times.tai_offset_sec;
+    planner_.requests.error_is_new = false;
+    planner_.carry.error_age_ns = 0;
   }
 
   /// Continues from a line found on a page, as a new writer does after the old
-  /// one died: time goes on from it, settings are this timekeeper's own.
+  /// one died: time goes on from it, and so do a leap second and a slew of
+  /// REALTIME; settings and Slew() are this timekeeper's own.
   /// Returns false, and changes nothing, when the line is not continuable: not
   /// published, of another counter or resolution, or not normalised.
   [[nodiscard]] constexpr bool Continue(const Line& found) {
-    if (found.scale.mult == 0 || found.raw_mult == 0 ||
-        found.scale.shift != nominal_.shift ||
-        found.counter_id != counter_id_ || (found.cycle_start & ~Mask()) != 0) {
+    if (found.scale.shift != shift() ||
+        found.counter_id != planner_.rules.counter_id ||
+        (found.cycle_start & ~planner_.Mask()) != 0 || !IsWhole(found)) {
       return false;
     }
-    for (const Timebase& base : found.base) {
-      if (base.nsec_shifted >= kNsPerSec << nominal_.shift) return false;
-    }
+    Adopt(found);
     Line& line = line_[current_];
     line.cycle_start = found.cycle_start;
     line.max_cycles = found.max_cycles;
     line.scale = found.scale;
+    line.realtime_mult = found.realtime_mult;
     line.raw_mult = found.raw_mult;
     line.counter_id = found.counter_id;
-    line.status = found.status;
-    for (uint32_t i = 0; i < VVAR_BASES; ++i) line.base[i] = found.base[i];
-    line.error_ns = error_ns_ = found.error_ns;
-    line.error_growth_ppb = error_growth_ppb_ = found.error_growth_ppb;
-    error_age_ns_ = 0;
-    error_is_new_ = false;
-    for (uint32_t i = 0; i < VVAR_COARSES; ++i)
-      line.coarse[i] = found.coarse[i];
-    line.tai_offset_sec = tai_offset_sec_ = found.tai_offset_sec;
-    line.leap_state = found.leap_state;
-    line.was_set_count = found.was_set_count;
-    slew_mult_ = 0;
-    slew_remaining_ns_ = 0;
-    slew_is_new_ = false;
     return true;
   }
 
   /// Sets the rate of the disciplined clocks: nominal * (1 + ppb / 10^9).
   /// Range: clamped to +-kMaxPpb. Error: half a step of mult (scale.h).
   constexpr void SetFrequency(int64_t ppb) {
-    mult_ = MultByPpb(nominal_.mult, Clamp(ppb));
+    planner_.settings.mult = MultByPpb(nominal().mult, Clamp(ppb));
   }
 
   /// Corrects the nominal rate itself, which MONOTONIC_RAW runs at: for an
   /// owner that comes to know its counter better. Range: as SetFrequency().
   constexpr void SetRawFrequency(int64_t ppb) {
-    raw_mult_ = MultByPpb(nominal_.mult, Clamp(ppb));
+    planner_.settings.raw_mult = MultByPpb(nominal().mult, Clamp(ppb));
   }
 
   /// Moves the disciplined clocks by `offset_ns`, gradually: each interval by
@@ -151,227 +129,230 @@ class Timekeeper {
   /// that rate, and slews back. Error: 1 ns, and a step of mult * d.
   /// Range: max_rate_ppb in [0, kMaxPpb], |offset_ns| <= 2^62; clamped.
   constexpr void Slew(int64_t offset_ns, int64_t max_rate_ppb) {
-    constexpr int64_t kLimit = int64_t{1} << 62;
-    slew_remaining_ns_ = offset_ns > kLimit    ? kLimit
-                         : offset_ns < -kLimit ? -kLimit
-                                               : offset_ns;
-    slew_remainder_shifted_ = 0;
-    slew_is_new_ = true;
-    max_slew_ppb_ = max_rate_ppb < 0 ? 0 : Clamp(max_rate_ppb);
+    SlewUntil(offset_ns, max_rate_ppb, SlewPace::kAtOnce);
+  }
+  /// The same, evenly, so that nothing is left when MONOTONIC shows `end`;
+  /// later, if max_rate_ppb is too little for that.
+  constexpr void SlewUntil(int64_t offset_ns, int64_t max_rate_ppb,
+                           Timespec end) {
+    planner_.carry.slew_remaining =
+        NsToTimebase(ClampOffset(offset_ns), shift());
+    planner_.requests.slew_is_new = true;
+    planner_.settings.slew_pace = {ClampRate(max_rate_ppb), end};
+  }
+
+  /// Moves REALTIME alone by `offset_ns` more than it is being moved already,
+  /// as Slew() does; TAI, which is where REALTIME is going, steps at once.
+  constexpr void SlewRealtime(int64_t offset_ns, int64_t max_rate_ppb) {
+    int64_t& asked_ns = planner_.requests.slew_realtime_ns;
+    asked_ns = WrappingAdd(asked_ns, offset_ns);
+    planner_.settings.realtime_rate_ppb = ClampRate(max_rate_ppb);
   }
 
   /// Steps REALTIME (and TAI) by `delta_ns` where L' begins. MONOTONIC and
   /// BOOTTIME are untouched. Several steps before one update add up. Coarse
   /// clocks stand at an update's `now`: REALTIME_COARSE shows a step forward at
-  /// the update after.
+  /// the update after. A step past the date of a leap second cancels that:
+  /// whoever sets the clock there has reckoned with it.
   constexpr void StepRealtime(int64_t delta_ns) {
-    step_ns_ = static_cast<int64_t>(static_cast<uint64_t>(step_ns_) +
-                                    static_cast<uint64_t>(delta_ns));
+    int64_t& asked_ns = planner_.requests.step_ns;
+    asked_ns = WrappingAdd(asked_ns, delta_ns);
   }
 
-  /// Sets TAI - REALTIME where L' begins.
-  constexpr void SetTaiOffset(int32_t sec) { tai_offset_sec_ = sec; }
+  /// Sets TAI - REALTIME where L' begins; it is TAI that moves.
+  constexpr void SetTaiOffset(int32_t sec) {
+    planner_.settings.tai_offset_sec = sec;
+  }
+
+  /// Plans a leap second or a smear (leap.h); it replaces a pending one.
+  /// Returns false, and changes nothing, if its date is not ahead of REALTIME,
+  /// or is that of the one under way.
+  [[nodiscard]] constexpr bool ScheduleLeap(const LeapPlan& plan) {
+    const LeapPlan& present = line().leap;
+    const bool has_begun = present.state == VVAR_LEAP_INSERTED &&
+                           present.date_sec == plan.date_sec;
+    if (!IsPending(plan) || has_begun ||
+        LeapDueSec(plan) <= line().base[VVAR_BASE_REALTIME].sec) {
+      return false;
+    }
+    planner_.requests.leap = plan;
+    planner_.requests.leap_is_new = true;
+    return true;
+  }
+  /// Cancels a pending leap second, and forgets one that is done. One under way
+  /// goes on.
+  constexpr void CancelLeap() {
+    const uint32_t state = line().leap.state;
+    planner_.requests.leap = kNoLeap;
+    planner_.requests.leap_is_new =
+        state != VVAR_LEAP_INSERTED && state != VVAR_LEAP_SMEARING;
+  }
 
   /// Sets what L' says of the quality of its time.
-  constexpr void SetStatus(ClockStatus status) { status_ = status; }
+  constexpr void SetStatus(ClockStatus status) {
+    planner_.settings.status = status;
+  }
 
   /// Sets the error bound at the coming update's `now`, and its growth. Until
-  /// it is set again the bound grows by itself.
+  /// it is set again the bound grows by itself. What REALTIME is being slewed
+  /// by comes on top, unless that is a smear.
   constexpr void SetErrorBound(uint64_t error_ns, uint32_t growth_ppb) {
-    error_ns_ = error_ns;
-    error_growth_ppb_ = growth_ppb;
-    error_is_new_ = true;
+    planner_.settings.error_ns = error_ns;
+    planner_.settings.error_growth_ppb = growth_ppb;
+    planner_.requests.error_is_new = true;
+  }
+
+  /// Has L' withdraw the counter: from its publication on readers find
+  /// kNoCounter, and coarse clocks that stand still. L' is held, and all that
+  /// another timekeeper needs in order to go on: export it for Import().
+  constexpr void Hold() { planner_.requests.hold = true; }
+
+  /// Ends L at counter value `at` for an owner that has not published so: the
+  /// line is held at T(L, at), or at its start if that is later. Readers may
+  /// have read no value of L later than `at`.
+  constexpr void HoldAt(uint64_t at) {
+    const Line& line = line_[current_];
+    const int64_t age = SignedDelta(at, line.cycle_start, counter_bits());
+    const uint64_t run =
+        line.IsHeld() || age < 0 ? 0 : static_cast<uint64_t>(age);
+    Line& next = line_[current_ ^ 1];
+    planner_.PlanRun(line, at, run, run, next);
+    next.counter_id = VVAR_COUNTER_NONE;
+    Commit();
+  }
+
+  /// Takes over a held line of another timekeeper, whose counter may have been
+  /// another: what Continue() is for a line that runs. Error: below one part of
+  /// this line's resolution, downwards; whole nanoseconds stay the same.
+  [[nodiscard]] constexpr bool Import(const Line& held) {
+    if (!held.IsHeld() || held.scale.shift > kMaxShift || !IsWhole(held)) {
+      return false;
+    }
+    Adopt(held);
+    Line& line = line_[current_];
+    for (Timebase& base : line.base) {
+      base = Rescale(base, held.scale.shift, shift());
+    }
+    planner_.SetSlopes(nominal().mult, nominal().mult, line);
+    line.cycle_start = 0;
+    line.counter_id = VVAR_COUNTER_NONE;
+    return true;
+  }
+
+  /// Changes over to another counter; its frequencies are nominal until they
+  /// are set. Range: while the line is held.
+  constexpr void SetCounter(const TimekeeperConfig& config) {
+    planner_.rules = LinePlanner::RulesOf(config);
+    planner_.settings.mult = planner_.settings.raw_mult = nominal().mult;
+    (void)Import(line());
+  }
+
+  /// Goes on from a held line: T(L', now) = T(L) + gap, at the next update's
+  /// `now`. Nothing else ends a hold.
+  constexpr void Resume(const Gap& gap) {
+    planner_.requests.gap = gap;
+    planner_.requests.resume = true;
   }
 
   /// Returns whether `now` has reached the current line: before that, no next
   /// one may be planned or published.
   constexpr bool LineHasBegun(uint64_t now) const {
-    return SignedDelta(now, line().cycle_start, counter_bits_) >= 0;
+    return held() || SignedDelta(now, line().cycle_start, counter_bits()) >= 0;
   }
 
   /// Plans L' for an update at counter value `now`, and returns it. May be
   /// called again before Commit(), which a late caller does.
   /// Range: LineHasBegun(now). Context: the writer.
   constexpr const Line& Plan(uint64_t now) {
-    const Line& line = line_[current_];
     Line& next = line_[current_ ^ 1];
-    next.cycle_start = (now + lead_cycles_) & Mask();
-    next.max_cycles = max_cycles_;
-    next.counter_id = counter_id_;
-    next.status = status_;
-    const uint64_t age = Delta(now, line.cycle_start);
-    PlanBases(line, next, age + lead_cycles_);
-    PlanCoarse(line, next, age);
-    PlanError(next, error_is_new_ ? lead_cycles_ : age + lead_cycles_);
-    PlanSlope(next, slew_is_new_ ? lead_cycles_ : age + lead_cycles_);
-    next.leap_state = line.leap_state;
-    const bool was_set =
-        step_ns_ != 0 || tai_offset_sec_ != line.tai_offset_sec;
-    next.was_set_count = line.was_set_count + (was_set ? 1 : 0);
+    planner_.Plan(line_[current_], now, next);
     return next;
   }
 
   /// Makes the planned line the current one: the page shows it.
   constexpr void Commit() {
     current_ ^= 1;
-    slew_mult_ = next_slew_mult_;
-    slew_remaining_ns_ = next_slew_remaining_ns_;
-    slew_remainder_shifted_ = next_slew_remainder_shifted_;
-    slew_is_new_ = false;
-    step_ns_ = 0;
-    error_age_ns_ = next_error_age_ns_;
-    error_is_new_ = false;
+    planner_.Commit(line_[current_]);
   }
 
   /// The current line.
   constexpr const Line& line() const { return line_[current_]; }
+  /// Whether the line is held: only Resume() goes on from it.
+  constexpr bool held() const { return line().IsHeld(); }
   /// The slope MONOTONIC_RAW has when its frequency correction is 0.
-  constexpr Scale nominal() const { return nominal_; }
+  constexpr Scale nominal() const { return planner_.rules.nominal; }
   /// What is left of the last Slew() at the current line's start.
-  constexpr int64_t slew_remaining_ns() const { return slew_remaining_ns_; }
-  constexpr uint32_t counter_bits() const { return counter_bits_; }
-  /// Counter value by which a tickless owner has to update again, lest readers
-  /// find the line stale: a quarter of its span is left then.
+  constexpr int64_t slew_remaining_ns() const {
+    return DifferenceNs(planner_.carry.slew_remaining, shift());
+  }
+  /// What REALTIME alone still has to move by, a smear included, there.
+  constexpr int64_t realtime_slew_remaining_ns() const {
+    return DifferenceNs(line().RealtimeRemaining(), shift());
+  }
+  constexpr uint32_t counter_bits() const {
+    return planner_.rules.counter_bits;
+  }
+  /// Counter value by which a tickless owner has to update again: lest readers
+  /// find the line stale (a quarter of its span is left then), or for a leap
+  /// second to come on time.
   constexpr uint64_t next_deadline() const {
-    return (line().cycle_start + max_cycles_ - max_cycles_ / 4) & Mask();
+    uint64_t cycles = line().max_cycles - line().max_cycles / 4;
+    const uint64_t until = planner_.CyclesUntilDue(line());
+    const LinePlanner::Rules& rules = planner_.rules;
+    const uint64_t before = rules.lead_cycles + rules.horizon_cycles;
+    if (until < cycles + before) cycles = until < before ? 0 : until - before;
+    return (line().cycle_start + cycles) & planner_.Mask();
   }
 
  private:
   static constexpr int64_t Clamp(int64_t ppb) {
     return ppb > kMaxPpb ? kMaxPpb : ppb < -kMaxPpb ? -kMaxPpb : ppb;
   }
-  static constexpr uint64_t MaxCycles(const TimekeeperConfig& config,
-                                      Scale nominal) {
-    // Bound: beyond half the counter's range forward looks like backward (a
-    // quarter leaves room for a late update as well as for readers); and
-    // 2^62 ns is far below what CyclesToNs() can return.
-    const uint64_t quarter = uint64_t{1} << (config.counter_bits - 2);
-    const uint64_t limit_ns = uint64_t{1} << 62;
-    const uint64_t ns =
-        config.max_age_ns < limit_ns ? config.max_age_ns : limit_ns;
-    const uint64_t cycles = NsToCycles(ns, nominal);
-    return cycles < quarter ? cycles : quarter;
+  static constexpr int64_t ClampRate(int64_t ppb) {
+    return ppb < 0 ? 0 : Clamp(ppb);
   }
-  constexpr uint64_t Mask() const { return UINT64_MAX >> (64 - counter_bits_); }
-  constexpr uint64_t Delta(uint64_t now, uint64_t start) const {
-    return (now - start) & Mask();
+  static constexpr int64_t ClampOffset(int64_t ns) {
+    constexpr int64_t kLimit = int64_t{1} << 62;
+    return ns > kLimit ? kLimit : ns < -kLimit ? -kLimit : ns;
   }
-  constexpr void SetTai(Line& line) const {
-    line.base[VVAR_BASE_TAI] = Add(line.base[VVAR_BASE_REALTIME],
-                                   {line.tai_offset_sec, 0}, nominal_.shift);
+  static constexpr int64_t WrappingAdd(int64_t a, int64_t b) {
+    return static_cast<int64_t>(static_cast<uint64_t>(a) +
+                                static_cast<uint64_t>(b));
   }
-
-  constexpr void PlanBases(const Line& line, Line& next, uint64_t cycles) {
-    const uint32_t shift = nominal_.shift;
-    const Timebase elapsed = CyclesToDuration(cycles, line.scale);
-    const Timebase raw_elapsed =
-        CyclesToDuration(cycles, {line.raw_mult, shift});
-    for (uint32_t i = 0; i < VVAR_BASES; ++i) {
-      const bool raw = i == VVAR_BASE_MONOTONIC_RAW;
-      next.base[i] = Add(line.base[i], raw ? raw_elapsed : elapsed, shift);
+  static constexpr bool IsWhole(const Line& line) {
+    if (line.scale.mult == 0 || line.realtime_mult == 0 || line.raw_mult == 0) {
+      return false;
     }
-    if (step_ns_ != 0) {
-      next.base[VVAR_BASE_REALTIME] =
-          Add(next.base[VVAR_BASE_REALTIME],
-              TimespecToTimebase(NsToTimespec(step_ns_), shift), shift);
+    for (const Timebase& base : line.base) {
+      if (base.nsec_shifted >= kNsPerSec << line.scale.shift) return false;
     }
-    next.tai_offset_sec = tai_offset_sec_;
-    SetTai(next);
+    return true;
+  }
+  constexpr uint32_t shift() const { return planner_.rules.nominal.shift; }
+
+  // Copies what does not depend on the counter.
+  constexpr void Adopt(const Line& found) {
+    Line& line = line_[current_];
+    line.status = found.status;
+    for (uint32_t i = 0; i < VVAR_BASES; ++i) line.base[i] = found.base[i];
+    line.error_ns = found.error_ns;
+    line.error_growth_ppb = found.error_growth_ppb;
+    for (uint32_t i = 0; i < VVAR_COARSES; ++i)
+      line.coarse[i] = found.coarse[i];
+    line.tai_offset_sec = found.tai_offset_sec;
+    line.leap = found.leap;
+    line.was_set_count = found.was_set_count;
+    planner_.settings.error_ns = found.error_ns;
+    planner_.settings.error_growth_ppb = found.error_growth_ppb;
+    planner_.settings.tai_offset_sec = found.tai_offset_sec;
+    planner_.requests.error_is_new = false;
+    planner_.requests.slew_is_new = false;
+    planner_.carry.slew_remaining = {0, 0};
+    planner_.carry.slew_mult = 0;
+    planner_.carry.error_age_ns = 0;
   }
 
-  // Coarse clocks stand at `now`, on the line that is valid there: never above
-  // a precise read that follows. A backward step takes REALTIME_COARSE along
-  // at once, a lead before REALTIME itself.
-  constexpr void PlanCoarse(const Line& line, Line& next, uint64_t age) {
-    const Scale scale = line.scale;
-    next.coarse[VVAR_COARSE_REALTIME] =
-        TimespecAfter(line.base[VVAR_BASE_REALTIME], scale, age);
-    next.coarse[VVAR_COARSE_MONOTONIC] =
-        TimespecAfter(line.base[VVAR_BASE_MONOTONIC], scale, age);
-    if (step_ns_ < 0) {
-      const Timespec stepped =
-          TimebaseToTimespec(next.base[VVAR_BASE_REALTIME], scale.shift);
-      if (Precedes(stepped, next.coarse[VVAR_COARSE_REALTIME])) {
-        next.coarse[VVAR_COARSE_REALTIME] = stepped;
-      }
-    }
-  }
-
-  // `cycles`: since the bound was set, or since L began, up to s. Its age is
-  // added up, not its growth: rounding up at each update would add up too.
-  constexpr void PlanError(Line& next, uint64_t cycles) {
-    next_error_age_ns_ = (error_is_new_ ? 0 : error_age_ns_) +
-                         CyclesToNs(cycles, nominal_, 0) + 1;
-    next.error_ns =
-        ErrorNsAfter(error_ns_, next_error_age_ns_, error_growth_ppb_);
-    next.error_growth_ppb = error_growth_ppb_;
-  }
-
-  // What L moved beyond its frequency, during `cycles` up to s, is what the
-  // slew has got done.
-  constexpr void PlanSlope(Line& next, uint64_t cycles) {
-    const bool back = slew_mult_ < 0;
-    const auto magnitude =
-        static_cast<uint32_t>(back ? -slew_mult_ : slew_mult_);
-    const ShiftedNs done = CyclesToShiftedNs(
-        cycles, {magnitude, nominal_.shift}, slew_remainder_shifted_);
-    const auto done_ns = static_cast<int64_t>(done.ns);
-    const int64_t remaining = slew_remaining_ns_ - (back ? -done_ns : done_ns);
-
-    uint32_t mult = mult_;
-    if (remaining != 0) mult = MultByPpb(mult, SlewRatePpb(remaining));
-    next.scale = {mult, nominal_.shift};
-    next.raw_mult = raw_mult_;
-    next_slew_mult_ = int64_t{mult} - int64_t{mult_};
-    next_slew_remaining_ns_ = remaining;
-    // A slew that turns round starts a new nanosecond.
-    next_slew_remainder_shifted_ =
-        (next_slew_mult_ < 0) == back ? done.remainder_shifted : 0;
-  }
-
-  // The rate that reaches the target in one interval, or the fastest allowed.
-  constexpr int64_t SlewRatePpb(int64_t remaining) const {
-    const bool back = remaining < 0;
-    const uint64_t amount = back
-                                ? uint64_t{0} - static_cast<uint64_t>(remaining)
-                                : static_cast<uint64_t>(remaining);
-    // Bound: 1.8 * 10^10 * 10^9 < 2^64; nobody slews 18 s in one interval.
-    const uint64_t rate = amount > 18 * kNsPerSec
-                              ? static_cast<uint64_t>(max_slew_ppb_)
-                              : DivideU64(amount * kNsPerSec, interval_ns_);
-    const int64_t capped = rate < static_cast<uint64_t>(max_slew_ppb_)
-                               ? static_cast<int64_t>(rate)
-                               : max_slew_ppb_;
-    return back ? -capped : capped;
-  }
-
-  // Fixed.
-  Scale nominal_;
-  uint64_t lead_cycles_;
-  uint64_t max_cycles_;
-  uint64_t interval_ns_;
-  uint32_t counter_id_;
-  uint32_t counter_bits_;
-  // Settings.
-  uint32_t mult_;
-  uint32_t raw_mult_;
-  int64_t max_slew_ppb_ = 0;
-  int64_t step_ns_ = 0;
-  uint64_t error_ns_ = 0;
-  uint64_t error_age_ns_ = 0;
-  uint64_t next_error_age_ns_ = 0;
-  uint32_t error_growth_ppb_ = 0;
-  bool error_is_new_ = false;
-  int32_t tai_offset_sec_ = 0;
-  ClockStatus status_ = ClockStatus::kUnsynchronised;
-  // The slew: what is left, and by how much mult differs for it.
-  bool slew_is_new_ = false;
-  int64_t slew_remaining_ns_ = 0;
-  uint64_t slew_remainder_shifted_ = 0;
-  int64_t slew_mult_ = 0;
-  int64_t next_slew_remaining_ns_ = 0;
-  uint64_t next_slew_remainder_shifted_ = 0;
-  int64_t next_slew_mult_ = 0;
+  LinePlanner planner_;
   // The current line and the planned one take turns.
   uint32_t current_ = 0;
   Line line_[2];

@@ -217,13 +217,13 @@ const AttachRow kAttachRows[] = {
      absl::StatusCode::kInvalidArgument,
      {"0x2010403", "expected 0x1020304"}},
     {"NewerMajor",
-     Page([](vvar_page& page) { page.header.abi_major = 2; }),
+     Page([](vvar_page& page) { page.header.abi_major = VVAR_ABI_MAJOR + 1; }),
      absl::StatusCode::kUnimplemented,
-     {"major 2", "expected 1"}},
+     {"major 3", "expected 2"}},
     {"MajorZero",
      Page([](vvar_page& page) { page.header.abi_major = 0; }),
      absl::StatusCode::kUnimplemented,
-     {"major 0", "expected 1"}},
+     {"major 0", "expected 2"}},
     {"NoTimeline",
      Page([](vvar_page& page) { page.header.timeline_count = 0; }),
      absl::StatusCode::kInvalidArgument,
@@ -468,8 +468,9 @@ TEST(SharedPageTest, ForeignFileIsRefusedAndLeftAlone) {
       {"PageLessOne", PageBytes().substr(0, 4095)},
       {"LongText", std::string(9000, 'a')},
       {"Random", RandomBytes(4096)},
-      {"NewerMajor",
-       PageBytes([](vvar_page& page) { page.header.abi_major = 2; })},
+      {"NewerMajor", PageBytes([](vvar_page& page) {
+         page.header.abi_major = VVAR_ABI_MAJOR + 1;
+       })},
       {"OtherEndian", PageBytes([](vvar_page& page) {
          page.header.magic = __builtin_bswap32(VVAR_MAGIC);
          page.header.endian_tag = __builtin_bswap32(VVAR_ENDIAN_TAG);

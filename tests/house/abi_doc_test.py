@@ -17,17 +17,17 @@ HEADER = "vvar/abi.h"
 
 HEADING = re.compile(r"### `(vvar_\w+)`, (\d+) bytes")
 COLUMNS = ("field", "offset", "size", "type", "unit")
-WORDS = {"u32": "I", "i32": "i", "u64": "Q", "i64": "q"}
-C_WORDS = {"u32": "uint32_t", "i32": "int32_t", "u64": "uint64_t",
+WORDS = {"u16": "H", "u32": "I", "i32": "i", "u64": "Q", "i64": "q"}
+C_WORDS = {"u16": "uint16_t", "u32": "uint32_t", "i32": "int32_t", "u64": "uint64_t",
            "i64": "int64_t"}
-H_WORDS = {"uint32_t": "u32", "int32_t": "i32", "VVAR_U64": "u64",
+H_WORDS = {"uint16_t": "u16", "uint32_t": "u32", "int32_t": "i32", "VVAR_U64": "u64",
            "VVAR_S64": "i64"}
 
 # What a field of each unit is called, and nothing else is.
 NAMES = {
     "ns": r"(.*_)?(ns|nsec)",
     "ns << shift": r"nsec_shifted",
-    "ns << shift, per cycle": r"(raw_)?mult",
+    "ns << shift, per cycle": r"(raw_|realtime_)?mult",
     "s": r"(.*_)?sec",
     "min": r".*_minutes\w*",
     "cycles": r"cycle_start|(.*_)?cycles",

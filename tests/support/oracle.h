@@ -159,14 +159,15 @@ constexpr uint64_t Ticks(uint64_t now, uint64_t start, uint32_t bits) {
 /// T(line, now) of notation in timekeeper.h: exact, for now >= cycle_start.
 constexpr Wide ExactAt(const Line& line, uint32_t base, uint64_t now,
                        uint32_t bits) {
-  const uint32_t mult =
-      base == VVAR_BASE_MONOTONIC_RAW ? line.raw_mult : line.scale.mult;
+  const uint32_t mult = base == VVAR_BASE_MONOTONIC_RAW ? line.raw_mult
+                        : base == VVAR_BASE_REALTIME    ? line.realtime_mult
+                                                        : line.scale.mult;
   return Exact(line.base[base], line.scale.shift) +
          Wide(Ticks(now, line.cycle_start, bits)) * Wide(mult);
 }
 
 /// Every field of a line, for comparing two.
-using LineFields = std::array<uint64_t, 12 + 2 * VVAR_BASES + 2 * VVAR_COARSES>;
+using LineFields = std::array<uint64_t, 15 + 2 * VVAR_BASES + 2 * VVAR_COARSES>;
 inline LineFields FieldsOf(const Line& line) {
   LineFields fields = {
       line.cycle_start,
@@ -179,10 +180,13 @@ inline LineFields FieldsOf(const Line& line) {
       line.error_ns,
       line.error_growth_ppb,
       static_cast<uint64_t>(line.tai_offset_sec),
-      line.leap_state,
       line.was_set_count,
+      line.realtime_mult,
+      line.leap.state,
+      line.leap.smear_sec,
+      static_cast<uint64_t>(line.leap.date_sec),
   };
-  size_t at = 12;
+  size_t at = 15;
   for (const Timebase& base : line.base) {
     fields[at++] = static_cast<uint64_t>(base.sec);
     fields[at++] = base.nsec_shifted;

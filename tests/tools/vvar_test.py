@@ -129,7 +129,7 @@ def six_pages_that_cannot_be_read_give_six_errors_and_exit_codes(page):
     check_error(written(good[:100]), 5, page, "truncated", "100", "4096")
     check_error(written(b"\x7fELF" * 1024), 6, page, "foreign", "0x464c457f",
                 "0x52415656")
-    check_error(with_word(8, 2), 7, page, "ABI major 2", "expected 1")
+    check_error(with_word(8, 3), 7, page, "ABI major 3", "expected 2")
     check_error(with_word(20, 77), 8, page, "counter 77")
 
 

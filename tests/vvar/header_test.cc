@@ -47,7 +47,7 @@ TEST(FormatPageTest, SaysWhatThePageIs) {
   const vvar_header& header = page.header;
   EXPECT_EQ(header.magic, 0x52415656u);
   EXPECT_EQ(header.endian_tag, 0x01020304u);
-  EXPECT_EQ(header.abi_major, 1u);
+  EXPECT_EQ(header.abi_major, 2u);
   EXPECT_EQ(header.abi_minor, 0u);
   EXPECT_EQ(header.size, 4096u);
   EXPECT_EQ(header.counter_id, kManualCounterId);
@@ -170,7 +170,7 @@ TEST(FindTimelineTest, RefusesWhatItDoesNotKnow) {
       {"no endian tag", [](vvar_header& h) { h.endian_tag = 0; },
        PageStatus::kWrongEndian},
       {"newer minor", [](vvar_header& h) { h.abi_minor = 7; }, PageStatus::kOk},
-      {"newer major", [](vvar_header& h) { h.abi_major = 2; },
+      {"newer major", [](vvar_header& h) { h.abi_major = 3; },
        PageStatus::kWrongMajor},
       {"older major", [](vvar_header& h) { h.abi_major = 0; },
        PageStatus::kWrongMajor},

@@ -257,7 +257,7 @@ Line LineOf(uint64_t n) {
   line.cycle_start = n * kCyclesPerLine;
   line.max_cycles = uint64_t{1} << 40;
   line.scale = {1, 10};
-  line.raw_mult = 1;
+  line.raw_mult = line.realtime_mult = 1;
   line.counter_id = kManualCounterId;
   line.status = static_cast<ClockStatus>(1 + n % 3);
   for (uint32_t i = 0; i < VVAR_BASES; ++i) {

@@ -86,9 +86,10 @@ const FieldRow kFields[] = {
     SLOT_FIELD(cycle_start, 0, 8),
     SLOT_FIELD(max_cycles, 8, 8),
     SLOT_FIELD(mult, 16, 4),
-    SLOT_FIELD(shift, 20, 4),
-    SLOT_FIELD(counter_id, 24, 4),
-    SLOT_FIELD(status, 28, 4),
+    SLOT_FIELD(realtime_mult, 20, 4),
+    SLOT_FIELD(shift, 24, 2),
+    SLOT_FIELD(status, 26, 2),
+    SLOT_FIELD(counter_id, 28, 4),
     SLOT_FIELD(base[VVAR_BASE_REALTIME].sec, 32, 8),
     SLOT_FIELD(base[VVAR_BASE_REALTIME].nsec_shifted, 40, 8),
     SLOT_FIELD(base[VVAR_BASE_MONOTONIC].sec, 48, 8),
@@ -113,6 +114,8 @@ const FieldRow kFields[] = {
     SLOT_FIELD(tai_offset_sec, 176, 4),
     SLOT_FIELD(leap_state, 180, 4),
     SLOT_FIELD(was_set_count, 184, 4),
+    SLOT_FIELD(leap_smear_sec, 188, 4),
+    SLOT_FIELD(leap_date_sec, 192, 8),
     STATS_FIELD(writer_id, 0, 4),
     STATS_FIELD(late_publications, 4, 4),
     STATS_FIELD(max_lateness_cycles, 8, 4),
@@ -236,7 +239,7 @@ TEST(PageTest, PublicationTouchesOnlySeqAndTheIdleSlot) {
   for (size_t i = 0; i < sizeof page; ++i) {
     const bool seq = i >= timeline && i < timeline + 4;
     const size_t slot = timeline + 64 + 256;
-    const bool idle = i >= slot && i < slot + 188;  // reserved0 is at 188
+    const bool idle = i >= slot && i < slot + 200;  // reserved is at 200
     if (!seq && !idle) {
       ASSERT_EQ(bytes[i], 0xa5) << "byte " << i;
     }
@@ -247,7 +250,7 @@ TEST(PageTest, PublicationTouchesOnlySeqAndTheIdleSlot) {
 // Trap: T85
 TEST(PageTest, ReservedBytesAreZeroAfterRandomOperations) {
   const std::vector<size_t> reserved = ReservedBytes();
-  ASSERT_EQ(reserved.size(), 176u + 6 * (60 + 2 * 68 + 48));
+  ASSERT_EQ(reserved.size(), 176u + 6 * (60 + 2 * 56 + 48));
   EdgyRandom random(85);
   vvar_page page = {};
   FormatPage(page, kPageConfig);

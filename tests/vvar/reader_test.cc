@@ -1067,7 +1067,7 @@ TEST(ReaderTest, AnswersWithWriterStoppedAtEveryStore) {
     };
     ASSERT_EQ(test.Publish(), PublishStatus::kPublished);
     ASSERT_FALSE(HasFatalFailure());
-    EXPECT_EQ(script.stores, 32u);
+    EXPECT_EQ(script.stores, 35u);
     test.counter.value += 1'000'000;
   }
 }
@@ -1264,7 +1264,7 @@ TEST(TimelineTest, NeverStepsBackWhenSlopeDrops) {
         next.base[base] = line.At(base, next.cycle_start, 64);
       }
       next.scale.mult = i % 2 == 0 ? line.scale.mult / 4 : line.scale.mult * 4;
-      next.raw_mult = next.scale.mult;
+      next.raw_mult = next.realtime_mult = next.scale.mult;
       {
         MemoryScript script;
         script.on_store = [&](const void*, uint32_t) {
@@ -1428,7 +1428,7 @@ void FillTimeline(EdgyRandom& random, vvar_timeline& timeline) {
     // Or nothing gets past the first check.
     if (!random.OneIn(8)) slot.counter_id = kManualCounterId;
     if (random.OneIn(2)) slot.max_cycles = UINT64_MAX;
-    if (random.OneIn(2)) slot.shift = static_cast<uint32_t>(random.Below(70));
+    if (random.OneIn(2)) slot.shift = static_cast<uint16_t>(random.Below(70));
   }
 }
 

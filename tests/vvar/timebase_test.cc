@@ -312,6 +312,8 @@ TEST(TimebaseTest, LineAtIsExact) {
     Line line = {};
     line.scale = scales[static_cast<size_t>(i) % scales.size()];
     line.raw_mult = line.scale.mult - static_cast<uint32_t>(random.Below(1000));
+    line.realtime_mult =
+        line.scale.mult - static_cast<uint32_t>(random.Below(1000));
     line.cycle_start = random.Edgy() & mask;
     for (Timebase& base : line.base) {
       base = {random.EdgySigned(35), random.Any() % (kSec << line.scale.shift)};
@@ -329,13 +331,15 @@ TEST(TimebaseTest, LineAtIsExact) {
   }
 }
 
-TEST(TimebaseTest, OnlyMonotonicRawHasTheRawSlope) {
+TEST(TimebaseTest, RealtimeAndMonotonicRawHaveSlopesOfTheirOwn) {
   Line line = {};
   line.scale = {1000, 5};
   line.raw_mult = 999;
+  line.realtime_mult = 1001;
   for (uint32_t base = 0; base < VVAR_BASES; ++base) {
-    EXPECT_EQ(line.ScaleOf(base).mult,
-              base == VVAR_BASE_MONOTONIC_RAW ? 999u : 1000u);
+    EXPECT_EQ(line.ScaleOf(base).mult, base == VVAR_BASE_MONOTONIC_RAW ? 999u
+                                       : base == VVAR_BASE_REALTIME    ? 1001u
+                                                                       : 1000u);
     EXPECT_EQ(line.ScaleOf(base).shift, 5u);
   }
 }

@@ -181,7 +181,8 @@ TEST(TimekeeperTest, StartsAtTheGivenTimesWithoutLead) {
     EXPECT_EQ(line.raw_mult, keeper->nominal().mult);
     EXPECT_EQ(line.status, ClockStatus::kUnsynchronised);
     EXPECT_EQ(line.was_set_count, 0u);
-    EXPECT_EQ(line.leap_state, VVAR_LEAP_NONE);
+    EXPECT_EQ(line.realtime_mult, line.scale.mult);
+    EXPECT_EQ(line.leap, kNoLeap);
     EXPECT_TRUE(Exact(line.base[VVAR_BASE_REALTIME], shift) ==
                 Exact(kTimes.realtime, shift));
     EXPECT_TRUE(Exact(line.base[VVAR_BASE_MONOTONIC], shift) ==
@@ -366,8 +367,7 @@ TEST(TimekeeperTest, ManyUpdatesEqualOne) {
         timekeeper.Commit();
       }
       for (uint32_t i = 0; i < VVAR_BASES; ++i) {
-        const uint32_t mult =
-            i == VVAR_BASE_MONOTONIC_RAW ? first.raw_mult : first.scale.mult;
+        const uint32_t mult = first.ScaleOf(i).mult;
         const Wide expected = Exact(first.base[i], first.scale.shift) +
                               Wide(ticks + lead) * Wide(mult);
         EXPECT_TRUE(Exact(timekeeper.line().base[i], first.scale.shift) ==

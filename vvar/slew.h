@@ -1,0 +1,106 @@
+// SPDX-License-Identifier: MIT
+//
+// An offset that is worked off by a change of slope: how much of it a line has
+// got done, and which slope the next one takes. Pure, constexpr, freestanding;
+// the timekeeper's arithmetic, without its state.
+#ifndef VVAR_SLEW_H_
+#define VVAR_SLEW_H_
+
+#include <stdint.h>
+
+#include "vvar/scale.h"
+#include "vvar/timebase.h"
+
+namespace vvar {
+
+/// Steering that a frequency and each slew may add: it keeps every mult inside
+/// 32 bits and above 0, so MONOTONIC never steps back.
+inline constexpr int64_t kMaxSteeringPpb = 50'000'000;
+
+/// How fast an offset may be worked off.
+struct SlewPace {
+  int64_t max_rate_ppb;  ///< Range: [0, kMaxSteeringPpb].
+  /// When it has to be done, by the slewed clock itself; one that is past, such
+  /// as kAtOnce, says: as soon as the rate allows.
+  Timespec end;
+
+  static constexpr Timespec kAtOnce = {INT64_MIN, 0};
+};
+
+/// Returns `ns` in the resolution of `shift`.
+constexpr Timebase NsToTimebase(int64_t ns, uint32_t shift) {
+  return TimespecToTimebase(NsToTimespec(ns), shift);
+}
+
+/// Returns a difference of two times, in ns. Error: < 1 ns, towards zero.
+/// Range: saturates at +-2^62.
+constexpr int64_t DifferenceNs(Timebase difference, uint32_t shift) {
+  constexpr int64_t kLimit = int64_t{1} << 62;
+  constexpr int64_t kLimitSec = kLimit / kPpb;
+  if (difference.sec >= kLimitSec) return kLimit;
+  if (difference.sec < -kLimitSec) return -kLimit;
+  if (difference.sec < 0) {
+    return -DifferenceNs(Subtract({0, 0}, difference, shift), shift);
+  }
+  return static_cast<int64_t>(
+      TimespecToNs(TimebaseToTimespec(difference, shift)));
+}
+
+/// Returns the rate, in ppb, that works `remaining_ns` off in `time_ns`, or the
+/// fastest allowed. Range: time_ns > 0. Error: 1 ppb, towards zero; 0.1 % for
+/// more than 18 s.
+constexpr int64_t SlewRatePpb(int64_t remaining_ns, uint64_t time_ns,
+                              int64_t max_rate_ppb) {
+  const bool back = remaining_ns < 0;
+  uint64_t amount = back ? uint64_t{0} - static_cast<uint64_t>(remaining_ns)
+                         : static_cast<uint64_t>(remaining_ns);
+  const auto max_rate = static_cast<uint64_t>(max_rate_ppb);
+  // Bound: 1.8 * 10^10 * 10^9 < 2^64; and 2^63 >> 30 < 1.8 * 10^10.
+  if (amount > 18 * kNsPerSec) {
+    amount >>= 30;
+    time_ns >>= 30;
+  }
+  const uint64_t rate =
+      time_ns == 0 ? max_rate : DivideU64(amount * kNsPerSec, time_ns);
+  const auto capped = static_cast<int64_t>(rate < max_rate ? rate : max_rate);
+  return back ? -capped : capped;
+}
+
+/// Returns what to add to `mult` so that `remaining` is worked off at `pace`,
+/// where the slewed clock is at `at`: over the time that is left until
+/// pace.end, but at least until the next usual update.
+///
+/// With r what remains, the clock reaches pace.end after
+/// (pace.end - at) - r of the time it would have without the slew.
+constexpr int64_t SlewMult(uint32_t mult, Timebase remaining, Timebase at,
+                           uint32_t shift, const SlewPace& pace,
+                           uint64_t interval_ns) {
+  const int64_t remaining_ns = DifferenceNs(remaining, shift);
+  if (remaining_ns == 0) return 0;
+  uint64_t time_ns = interval_ns;
+  if (Precedes(TimebaseToTimespec(at, shift), pace.end)) {
+    const int64_t left_ns = DifferenceNs(
+        Subtract(Subtract(TimespecToTimebase(pace.end, shift), at, shift),
+                 remaining, shift),
+        shift);
+    if (left_ns > 0 && static_cast<uint64_t>(left_ns) > time_ns) {
+      time_ns = static_cast<uint64_t>(left_ns);
+    }
+  }
+  const int64_t rate = SlewRatePpb(remaining_ns, time_ns, pace.max_rate_ppb);
+  return int64_t{MultByPpb(mult, rate)} - int64_t{mult};
+}
+
+/// Returns `remaining` less what a line got done in `cycles` whose slope had
+/// `slew_mult` added, exactly.
+constexpr Timebase SlewAfter(Timebase remaining, int64_t slew_mult,
+                             uint64_t cycles, uint32_t shift) {
+  const bool back = slew_mult < 0;
+  const auto magnitude = static_cast<uint32_t>(back ? -slew_mult : slew_mult);
+  const Timebase done = CyclesToDuration(cycles, {magnitude, shift});
+  return back ? Add(remaining, done, shift) : Subtract(remaining, done, shift);
+}
+
+}  // namespace vvar
+
+#endif  // VVAR_SLEW_H_
