@@ -71,9 +71,10 @@
 #define VVAR_LEAP_DELETE 2u   /* 23:59:59 before leap_date_sec is left out */
 #define VVAR_LEAP_INSERTED 3u /* the second one is under way: 23:59:60 */
 #define VVAR_LEAP_DONE 4u
-#define VVAR_LEAP_SMEAR_INSERT 5u /* REALTIME slows from leap_date_sec on */
-#define VVAR_LEAP_SMEAR_DELETE 6u /* or quickens */
-#define VVAR_LEAP_SMEARING 7u     /* until leap_date_sec + leap_smear_sec */
+#define VVAR_LEAP_SMEAR_INSERT 5u    /* REALTIME slows from leap_date_sec on */
+#define VVAR_LEAP_SMEAR_DELETE 6u    /* or quickens */
+#define VVAR_LEAP_SMEARING_INSERT 7u /* for leap_smear_sec from then on */
+#define VVAR_LEAP_SMEARING_DELETE 8u
 
 /* One clock at vvar_slot.cycle_start: sec + (nsec_shifted >> shift) ns. */
 struct vvar_base {

@@ -9,6 +9,7 @@
 #include <stdint.h>
 
 #include "vvar/page.h"
+#include "vvar/scale.h"
 #include "vvar/timebase.h"
 
 namespace vvar {
@@ -42,6 +43,22 @@ constexpr bool IsPending(const LeapPlan& plan) {
          plan.state == VVAR_LEAP_SMEAR_DELETE;
 }
 
+/// Returns whether a smear is under way.
+constexpr bool IsSmearing(const LeapPlan& plan) {
+  return plan.state == VVAR_LEAP_SMEARING_INSERT ||
+         plan.state == VVAR_LEAP_SMEARING_DELETE;
+}
+
+/// Returns what REALTIME still has to be slewed by when `left_ns` of a smear
+/// that is under way are left, by REALTIME. Range: left_ns >= 0.
+constexpr int64_t SmearRemainingNs(const LeapPlan& plan, int64_t left_ns) {
+  // 10^9 ns * left / (smear_sec * 10^9 ns).
+  const auto ns =
+      static_cast<int64_t>(DivideU64(static_cast<uint64_t>(left_ns),
+                                     plan.smear_sec == 0 ? 1 : plan.smear_sec));
+  return plan.state == VVAR_LEAP_SMEARING_INSERT ? -ns : ns;
+}
+
 /// Returns the REALTIME second with which the next effect of `plan` comes;
 /// INT64_MAX: none will.
 constexpr int64_t LeapDueSec(const LeapPlan& plan) {
@@ -53,7 +70,8 @@ constexpr int64_t LeapDueSec(const LeapPlan& plan) {
       return plan.date_sec;
     case VVAR_LEAP_DELETE:
       return static_cast<int64_t>(static_cast<uint64_t>(plan.date_sec) - 1);
-    case VVAR_LEAP_SMEARING:
+    case VVAR_LEAP_SMEARING_INSERT:
+    case VVAR_LEAP_SMEARING_DELETE:
       return SmearEndSec(plan);
     default:
       return INT64_MAX;
@@ -65,7 +83,7 @@ constexpr int64_t LeapDueSec(const LeapPlan& plan) {
 ///              REALTIME  TAI offset  then
 /// INSERT       - 1 s     + 1         INSERTED, until the same second again
 /// DELETE       + 1 s     - 1         DONE
-/// SMEAR_*      slewed    +- 1        SMEARING, until the smear's end
+/// SMEAR_*      slewed    +- 1        SMEARING_*, until the smear's end
 ///
 /// TAI itself never moves: what is left of a smear at any time is
 /// TAI - tai_offset_sec - REALTIME.
@@ -91,10 +109,12 @@ constexpr LeapEffect LeapEffectAt(const LeapPlan& plan, int64_t sec) {
       effect.tai_offset_step_sec = -1;
       break;
     case VVAR_LEAP_SMEAR_INSERT:
+      effect.tai_offset_step_sec = 1;
+      effect.plan.state = VVAR_LEAP_SMEARING_INSERT;
+      break;
     case VVAR_LEAP_SMEAR_DELETE:
-      effect.tai_offset_step_sec =
-          plan.state == VVAR_LEAP_SMEAR_INSERT ? 1 : -1;
-      effect.plan.state = VVAR_LEAP_SMEARING;
+      effect.tai_offset_step_sec = -1;
+      effect.plan.state = VVAR_LEAP_SMEARING_DELETE;
       break;
     default:
       break;

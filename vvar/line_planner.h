@@ -289,19 +289,54 @@ class LinePlanner {
         carry.slew_mult == 0
             ? carry.slew_remaining
             : SlewAfter(carry.slew_remaining, carry.slew_mult, cycles, shift);
-    next_carry.slew_mult = SlewMult(settings.mult, next_carry.slew_remaining,
-                                    next.base[VVAR_BASE_MONOTONIC], shift,
-                                    settings.slew_pace, rules.interval_ns);
+    next_carry.slew_mult = SlewOfAll(next);
     const auto mult =
         static_cast<uint32_t>(settings.mult + next_carry.slew_mult);
-    const bool smears = next.leap.state == VVAR_LEAP_SMEARING;
-    const SlewPace pace =
-        smears ? SlewPace{kMaxSteeringPpb, {SmearEndSec(next.leap), 0}}
-               : SlewPace{settings.realtime_rate_ppb, SlewPace::kAtOnce};
-    const int64_t realtime_slew_mult =
-        SlewMult(mult, next.RealtimeRemaining(), next.base[VVAR_BASE_REALTIME],
-                 shift, pace, rules.interval_ns);
-    SetSlopes(mult, static_cast<uint32_t>(mult + realtime_slew_mult), next);
+    const auto realtime_mult =
+        static_cast<uint32_t>(mult + SlewOfRealtime(mult, next));
+    SetSlopes(mult, realtime_mult, next);
+  }
+
+  constexpr int64_t SlewOfAll(const Line& next) const {
+    const uint32_t shift = rules.nominal.shift;
+    const Timebase remaining = next_carry.slew_remaining;
+    const int64_t remaining_ns = DifferenceNs(remaining, shift);
+    if (remaining_ns == 0) return 0;
+    const SlewPace& pace = settings.slew_pace;
+    const uint64_t time_ns =
+        SlewTimeNs(remaining, next.base[VVAR_BASE_MONOTONIC], shift, pace,
+                   rules.interval_ns);
+    return SlewMult(settings.mult, remaining_ns, time_ns, pace.max_rate_ppb);
+  }
+
+  constexpr int64_t SlewOfRealtime(uint32_t mult, const Line& next) const {
+    const int64_t remaining_ns =
+        DifferenceNs(next.RealtimeRemaining(), rules.nominal.shift);
+    if (remaining_ns == 0) [[likely]]
+      return 0;
+    if (IsSmearing(next.leap)) return SlewOfSmear(mult, remaining_ns, next);
+    return SlewMult(mult, remaining_ns, rules.interval_ns,
+                    settings.realtime_rate_ppb);
+  }
+
+  // Towards where a straight line is in a second: a nanosecond, or a step of
+  // mult, that is off now is off no longer then.
+  constexpr int64_t SlewOfSmear(uint32_t mult, int64_t remaining_ns,
+                                const Line& next) const {
+    const uint32_t shift = rules.nominal.shift;
+    const Timebase end = {SmearEndSec(next.leap), 0};
+    const int64_t left_ns = DifferenceNs(
+        Subtract(end, next.base[VVAR_BASE_REALTIME], shift), shift);
+    const auto usual_ns = static_cast<int64_t>(
+        rules.interval_ns < kNsPerSec ? kNsPerSec : rules.interval_ns);
+    const int64_t ahead_ns = left_ns < usual_ns ? left_ns : usual_ns;
+    const int64_t offset_ns =
+        remaining_ns - SmearRemainingNs(next.leap, left_ns - ahead_ns);
+    // REALTIME's own seconds: it shows `ahead_ns` more after this.
+    const int64_t time_ns = ahead_ns - offset_ns;
+    return SlewMult(mult, offset_ns,
+                    time_ns < 0 ? 0 : static_cast<uint64_t>(time_ns),
+                    kMaxSteeringPpb);
   }
 
   // `cycles`: since the bound was set, or since the line began, up to the start
@@ -313,8 +348,8 @@ class LinePlanner {
     next.error_growth_ppb = settings.error_growth_ppb;
     next.error_ns = ErrorNsAfter(settings.error_ns, next_carry.error_age_ns,
                                  settings.error_growth_ppb);
-    if (next.realtime_mult != next.scale.mult &&
-        next.leap.state != VVAR_LEAP_SMEARING) [[unlikely]] {
+    if (next.realtime_mult != next.scale.mult && !IsSmearing(next.leap))
+        [[unlikely]] {
       const int64_t off_ns =
           DifferenceNs(next.RealtimeRemaining(), rules.nominal.shift);
       next.error_ns =

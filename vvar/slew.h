@@ -66,29 +66,28 @@ constexpr int64_t SlewRatePpb(int64_t remaining_ns, uint64_t time_ns,
   return back ? -capped : capped;
 }
 
-/// Returns what to add to `mult` so that `remaining` is worked off at `pace`,
-/// where the slewed clock is at `at`: over the time that is left until
-/// pace.end, but at least until the next usual update.
+/// Returns in what time `remaining` is to be worked off, by a clock that shows
+/// `at`: what is left until pace.end, but at least an interval between updates.
 ///
-/// With r what remains, the clock reaches pace.end after
-/// (pace.end - at) - r of the time it would have without the slew.
-constexpr int64_t SlewMult(uint32_t mult, Timebase remaining, Timebase at,
-                           uint32_t shift, const SlewPace& pace,
-                           uint64_t interval_ns) {
-  const int64_t remaining_ns = DifferenceNs(remaining, shift);
-  if (remaining_ns == 0) return 0;
-  uint64_t time_ns = interval_ns;
-  if (Precedes(TimebaseToTimespec(at, shift), pace.end)) {
-    const int64_t left_ns = DifferenceNs(
-        Subtract(Subtract(TimespecToTimebase(pace.end, shift), at, shift),
-                 remaining, shift),
-        shift);
-    if (left_ns > 0 && static_cast<uint64_t>(left_ns) > time_ns) {
-      time_ns = static_cast<uint64_t>(left_ns);
-    }
-  }
-  const int64_t rate = SlewRatePpb(remaining_ns, time_ns, pace.max_rate_ppb);
-  return int64_t{MultByPpb(mult, rate)} - int64_t{mult};
+/// With r what remains, the slewed clock comes to pace.end after
+/// (pace.end - at) - r of the time it would show without the slew.
+constexpr uint64_t SlewTimeNs(Timebase remaining, Timebase at, uint32_t shift,
+                              const SlewPace& pace, uint64_t interval_ns) {
+  if (!Precedes(TimebaseToTimespec(at, shift), pace.end)) return interval_ns;
+  const Timebase end = TimespecToTimebase(pace.end, shift);
+  const int64_t left_ns =
+      DifferenceNs(Subtract(Subtract(end, at, shift), remaining, shift), shift);
+  return left_ns > 0 && static_cast<uint64_t>(left_ns) > interval_ns
+             ? static_cast<uint64_t>(left_ns)
+             : interval_ns;
+}
+
+/// Returns what to add to `mult` so that `offset_ns` is worked off in
+/// `time_ns`.
+constexpr int64_t SlewMult(uint32_t mult, int64_t offset_ns, uint64_t time_ns,
+                           int64_t max_rate_ppb) {
+  const int64_t rate_ppb = SlewRatePpb(offset_ns, time_ns, max_rate_ppb);
+  return int64_t{MultByPpb(mult, rate_ppb)} - int64_t{mult};
 }
 
 /// Returns `remaining` less what a line got done in `cycles` whose slope had

@@ -182,10 +182,10 @@ class Timekeeper {
   /// Cancels a pending leap second, and forgets one that is done. One under way
   /// goes on.
   constexpr void CancelLeap() {
-    const uint32_t state = line().leap.state;
+    const LeapPlan& present = line().leap;
     planner_.requests.leap = kNoLeap;
     planner_.requests.leap_is_new =
-        state != VVAR_LEAP_INSERTED && state != VVAR_LEAP_SMEARING;
+        present.state != VVAR_LEAP_INSERTED && !IsSmearing(present);
   }
 
   /// Sets what L' says of the quality of its time.
