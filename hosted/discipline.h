@@ -12,6 +12,7 @@
 #include <cmath>
 
 #include "hosted/calibration.h"
+#include "hosted/realtime_steering.h"
 #include "hosted/reference.h"
 #include "hosted/servo.h"
 #include "vvar/timekeeper.h"
@@ -23,27 +24,39 @@ struct DisciplineHealth {
   double last_offset_ns = 0;  ///< MONOTONIC, at the last tick that was used.
   double max_offset_ns = 0;   ///< Its largest magnitude since the start.
   double frequency_ppb = 0;   ///< Of the line against the nominal rate.
+  double refused_ns = 0;      ///< Of a step that the policy refuses.
   uint64_t ticks = 0;
   uint64_t rejected_brackets = 0;  ///< Ticks skipped: every bracket disturbed.
   uint64_t large_offsets = 0;      ///< Ticks beyond Servo::kLargeNs.
-  uint64_t realtime_steps = 0;
+  uint64_t realtime_steps = 0;     ///< Of the reference, whatever was done.
+  uint64_t rejoins = 0;  ///< After a suspend, a stop, another counter.
 };
 
 /// Follows a Reference. MONOTONIC, BOOTTIME and TAI share one slope, which a
 /// servo steers, with the reference's own frequency fed forward; REALTIME is
-/// MONOTONIC plus a constant, stepped when the reference's is; MONOTONIC_RAW
-/// has its own slope and servo, as the kernel's has.
+/// RealtimeSteering's; MONOTONIC_RAW has its own slope and servo, as the
+/// kernel's has.
+///
+/// A line that has lost the reference (its machine slept, its writer was
+/// stopped for long, its counter went back) is joined to it again: each clock
+/// goes to where the reference is, but MONOTONIC, MONOTONIC_RAW and BOOTTIME
+/// not below what readers may have been told.
 class Discipline {
  public:
-  /// A REALTIME that is off by more has been stepped.
-  static constexpr double kStepFromNs = 1000;
-  /// A line that is behind by more jumps forward when a writer takes over.
+  /// A line that is behind by more jumps forward. One that is ahead by more is
+  /// cut back to the last value that readers can have had of it.
   static constexpr double kJumpFromNs = 1'000'000;
+  /// BOOTTIME moves by more against MONOTONIC when a machine has slept.
+  static constexpr double kSuspendFromNs = 1'000'000;
+  /// No line begins further ahead: a counter that is so far behind went back.
+  static constexpr uint64_t kFarthestAheadNs = 2'000'000'000;
 
-  Discipline(Reference& reference, int64_t calibration_ns, uint64_t tick_ns)
+  Discipline(Reference& reference, int64_t calibration_ns, uint64_t tick_ns,
+             const RealtimePolicy& policy = {})
       : reference_(reference),
         servo_(ServoWindowNs(tick_ns)),
         raw_servo_(ServoWindowNs(tick_ns)),
+        realtime_(policy),
         calibration_(Calibrate(reference, calibration_ns)),
         quality_(reference.Quality()) {}
 
@@ -57,75 +70,53 @@ class Discipline {
   void Start(Timekeeper& timekeeper, uint64_t now) {
     SetRates(timekeeper);
     const StartTimes times = {
-        TimeAt(calibration_.realtime, now),
-        Later(TimeAt(calibration_.monotonic, now), floor_.monotonic),
-        Later(TimeAt(calibration_.monotonic_raw, now), floor_.monotonic_raw),
-        Later(TimeAt(calibration_.boottime, now), floor_.boottime),
-        quality_.tai_offset_sec};
-    last_mono_ns_ = quality_at_ns_ =
-        static_cast<int64_t>(TimespecToNs(times.monotonic));
-    SetQuality(timekeeper);
+        TimeAt(calibration_.realtime, now), TimeAt(calibration_.monotonic, now),
+        TimeAt(calibration_.monotonic_raw, now),
+        TimeAt(calibration_.boottime, now), quality_.tai_offset_sec};
+    Begin(now);
+    SetStatus(timekeeper);
     SetErrorBound(timekeeper, usual_width_);
     timekeeper.Start(now, times);
   }
 
-  /// Goes on from a line that another writer left, where now lies. Returns
-  /// false, for Start() to do, when it cannot be continued, or has fallen so
-  /// far behind that it has to jump forward: readers found it stale long ago.
+  /// Goes on from a line that another writer left; Steer() brings it back to
+  /// the reference, however far it is off. Returns false, for Start() to do,
+  /// when it cannot be continued.
   [[nodiscard]] bool Continue(Timekeeper& timekeeper, const Line& line,
                               uint64_t now) {
-    if (!timekeeper.Continue(line) || !timekeeper.LineHasBegun(now)) {
-      return false;
-    }
-    const Timespec reference = TimeAt(calibration_.monotonic, now);
-    const auto reference_ns = static_cast<int64_t>(TimespecToNs(reference));
-    if (Offset(timekeeper, VVAR_BASE_MONOTONIC, {now, now, reference_ns}) >
-        kJumpFromNs) {
-      floor_ = {{},
-                After(timekeeper, VVAR_BASE_MONOTONIC, now),
-                After(timekeeper, VVAR_BASE_MONOTONIC_RAW, now),
-                After(timekeeper, VVAR_BASE_BOOTTIME, now),
-                0};
-      return false;
-    }
-    last_mono_ns_ = quality_at_ns_ = reference_ns;
+    if (!timekeeper.Continue(line)) return false;
+    Begin(now);
     SetRates(timekeeper);
-    SetQuality(timekeeper);
+    SetStatus(timekeeper);
     return true;
   }
 
+  /// Whether the counter, at `now`, is so far before the line that it went back
+  /// (the machine slept, or was restored): Steer() has to join it again.
+  static bool CounterWentBack(const Timekeeper& timekeeper, uint64_t now) {
+    const uint64_t farthest =
+        NsToCycles(kFarthestAheadNs, timekeeper.nominal());
+    const int64_t ahead = SignedDelta(timekeeper.line().cycle_start, now,
+                                      timekeeper.counter_bits());
+    return ahead > 0 && static_cast<uint64_t>(ahead) > farthest;
+  }
+
   /// Measures once and sets what the next line needs. Follow it by publishing.
-  /// Range: the timekeeper's line has begun.
+  /// Range: the timekeeper's line has begun, or its counter went back.
   void Steer(Timekeeper& timekeeper) {
     ++health_.ticks;
-    const Bracket mono = reference_.ReadNarrowest(ClockId::kMonotonic, kTries);
-    const Bracket real = reference_.ReadNarrowest(ClockId::kRealtime, kTries);
-    const Bracket raw =
-        reference_.ReadNarrowest(ClockId::kMonotonicRaw, kTries);
-    if (IsUsable(mono) && timekeeper.LineHasBegun(mono.midpoint())) {
+    const Brackets brackets = Measure(kTries);
+    const Bracket& mono = brackets.monotonic;
+    if (LostReference(timekeeper, brackets)) {
+      Rejoin(timekeeper);
+    } else if (IsUsable(mono) && timekeeper.LineHasBegun(mono.midpoint())) {
       Accept(mono.width());
-      const auto elapsed_ns = static_cast<double>(mono.ns - last_mono_ns_);
-      last_mono_ns_ = mono.ns;
-      if (mono.ns - quality_at_ns_ >= kQualityNs) {
-        quality_ = reference_.Quality();
-        quality_at_ns_ = mono.ns;
-      }
-      const double offset_ns = Offset(timekeeper, VVAR_BASE_MONOTONIC, mono);
-      SteerMonotonic(offset_ns, elapsed_ns);
-      if (IsUsable(raw)) {
-        raw_servo_.Add(Offset(timekeeper, VVAR_BASE_MONOTONIC_RAW, raw),
-                       elapsed_ns);
-      }
-      if (IsUsable(real)) {
-        SteerRealtime(timekeeper,
-                      Offset(timekeeper, VVAR_BASE_REALTIME, real) - offset_ns);
-      }
-      SetErrorBound(timekeeper, mono.width());
+      SteerAll(timekeeper, brackets);
     } else {
       Reject(mono.width());
     }
     SetRates(timekeeper);
-    SetQuality(timekeeper);
+    SetStatus(timekeeper);
   }
 
   const DisciplineHealth& health() const { return health_; }
@@ -134,13 +125,17 @@ class Discipline {
  private:
   static constexpr int kTries = 3;
   static constexpr int kRejectedInARow = 8;
-  /// A step is as exact as one bracket: what is left of it shows in the mean of
-  /// this many, and is stepped too if it is more than that mean's noise.
-  static constexpr int kDifferences = 256;
-  static constexpr double kSettledNs = 3;
   /// Asking costs a system call, half of a tick's price. A change of frequency
   /// by 500 ppm that goes unnoticed for so long makes 2 us.
   static constexpr int64_t kQualityNs = 4'000'000;
+
+  /// One reading of each clock.
+  struct Brackets {
+    Bracket monotonic;
+    Bracket realtime;
+    Bracket monotonic_raw;
+    Bracket boottime;
+  };
 
   /// Long enough to average the counter's grain away, short against what the
   /// reference's slope does.
@@ -153,18 +148,93 @@ class Discipline {
     return NsToTimespec(line.origin_ns + std::llround(ns));
   }
 
-  static Timespec Later(Timespec a, Timespec b) {
-    return Precedes(a, b) ? b : a;
+  /// What does not depend on how a line came about.
+  void Begin(uint64_t now) {
+    last_mono_ns_ = quality_at_ns_ =
+        static_cast<int64_t>(TimespecToNs(TimeAt(calibration_.monotonic, now)));
+    slept_ns_ = calibration_.boottime.NsAt(now, last_mono_ns_) -
+                calibration_.monotonic.NsAt(now, last_mono_ns_);
   }
 
-  /// The first whole ns that is not before the timekeeper's clock at `now`.
-  static Timespec After(const Timekeeper& timekeeper, uint32_t index,
-                        uint64_t now) {
+  Brackets Measure(int tries) {
+    Brackets brackets;
+    brackets.monotonic = reference_.ReadNarrowest(ClockId::kMonotonic, tries);
+    brackets.realtime = reference_.ReadNarrowest(ClockId::kRealtime, tries);
+    brackets.monotonic_raw =
+        reference_.ReadNarrowest(ClockId::kMonotonicRaw, tries);
+    brackets.boottime = reference_.Read(ClockId::kBoottime);
+    return brackets;
+  }
+
+  /// How long the machine has slept since it was booted, by two brackets.
+  double SleptNs(const Brackets& brackets) const {
+    return ReferenceNs(brackets.boottime, brackets.monotonic.midpoint(),
+                       brackets.monotonic.ns);
+  }
+
+  /// What the reference showed at `at`, less base_ns, by a bracket nearby.
+  double ReferenceNs(const Bracket& bracket, uint64_t at,
+                     int64_t base_ns) const {
+    const auto later =
+        static_cast<double>(static_cast<int64_t>(at - bracket.midpoint()));
+    return static_cast<double>(bracket.ns - base_ns) +
+           later * calibration_.monotonic_raw.ns_per_cycle;
+  }
+
+  bool LostReference(const Timekeeper& timekeeper, const Brackets& brackets) {
+    const uint64_t now = brackets.monotonic.midpoint();
+    if (CounterWentBack(timekeeper, now)) return true;
+    if (!IsUsable(brackets.monotonic)) return false;
+    if (IsUsable(brackets.boottime) &&
+        std::abs(SleptNs(brackets) - slept_ns_) > kSuspendFromNs) {
+      return true;
+    }
+    if (!timekeeper.LineHasBegun(now)) return false;
+    const double offset_ns =
+        Offset(timekeeper, VVAR_BASE_MONOTONIC, brackets.monotonic);
+    return offset_ns > kJumpFromNs ||
+           (offset_ns < -kJumpFromNs && LastReadable(timekeeper, now) != now);
+  }
+
+  /// Ends the line at the last value that readers may have had of it, and lets
+  /// the next one begin where the reference is.
+  void Rejoin(Timekeeper& timekeeper) {
+    ++health_.rejoins;
+    const Brackets brackets = Measure(kRejoinTries);
+    const uint64_t now = brackets.monotonic.midpoint();
+    timekeeper.HoldAt(LastReadable(timekeeper, now));
+    const auto gap_ns = [&](const Bracket& bracket, uint32_t base) {
+      const Timespec held = TimebaseToTimespec(timekeeper.line().base[base],
+                                               timekeeper.nominal().shift);
+      const auto held_ns = static_cast<int64_t>(TimespecToNs(held));
+      return std::llround(ReferenceNs(bracket, now, held_ns));
+    };
+    const int64_t boottime_ns =
+        std::max<int64_t>(gap_ns(brackets.boottime, VVAR_BASE_BOOTTIME), 0);
+    // REALTIME has slept as BOOTTIME has; what is left is a step, or none.
+    timekeeper.Resume(
+        now,
+        {boottime_ns,
+         std::max<int64_t>(gap_ns(brackets.monotonic, VVAR_BASE_MONOTONIC), 0),
+         std::max<int64_t>(
+             gap_ns(brackets.monotonic_raw, VVAR_BASE_MONOTONIC_RAW), 0),
+         boottime_ns});
+    last_mono_ns_ = brackets.monotonic.ns;
+    slept_ns_ = SleptNs(brackets);
+    quality_ = reference_.Quality();
+    quality_at_ns_ = last_mono_ns_;
+    SetErrorBound(timekeeper, brackets.monotonic.width());
+  }
+  static constexpr int kRejoinTries = 8;
+
+  static uint64_t LastReadable(const Timekeeper& timekeeper, uint64_t now) {
     const Line& line = timekeeper.line();
-    const Timebase at = line.At(index, now, timekeeper.counter_bits());
-    return TimebaseToTimespec(
-        Add(at, TimespecToTimebase({0, 1}, line.scale.shift), line.scale.shift),
-        line.scale.shift);
+    if (CounterWentBack(timekeeper, now)) return line.cycle_start;
+    const int64_t age =
+        SignedDelta(now, line.cycle_start, timekeeper.counter_bits());
+    return age > static_cast<int64_t>(line.max_cycles)
+               ? line.cycle_start + line.max_cycles
+               : now;
   }
 
   bool IsUsable(const Bracket& bracket) const {
@@ -204,6 +274,22 @@ class Discipline {
     return static_cast<double>(bracket.ns - line_ns) + 0.5 - fraction;
   }
 
+  void SteerAll(Timekeeper& timekeeper, const Brackets& brackets) {
+    const Bracket& mono = brackets.monotonic;
+    const auto elapsed_ns = static_cast<double>(mono.ns - last_mono_ns_);
+    last_mono_ns_ = mono.ns;
+    if (mono.ns - quality_at_ns_ >= kQualityNs) AskQuality();
+    const double offset_ns = Offset(timekeeper, VVAR_BASE_MONOTONIC, mono);
+    SteerMonotonic(offset_ns, elapsed_ns);
+    if (IsUsable(brackets.monotonic_raw)) {
+      raw_servo_.Add(
+          Offset(timekeeper, VVAR_BASE_MONOTONIC_RAW, brackets.monotonic_raw),
+          elapsed_ns);
+    }
+    SteerRealtime(timekeeper, brackets.realtime, offset_ns);
+    SetErrorBound(timekeeper, mono.width());
+  }
+
   void SteerMonotonic(double offset_ns, double elapsed_ns) {
     health_.last_offset_ns = offset_ns;
     health_.max_offset_ns =
@@ -212,23 +298,36 @@ class Discipline {
     servo_.Add(offset_ns, elapsed_ns);
   }
 
-  /// `difference_ns`: how far REALTIME is off beyond what MONOTONIC is.
-  void SteerRealtime(Timekeeper& timekeeper, double difference_ns) {
-    if (std::abs(difference_ns) > kStepFromNs) {
-      StepRealtime(timekeeper, difference_ns);
-      ++health_.realtime_steps;
-      return;
+  void SteerRealtime(Timekeeper& timekeeper, Bracket realtime,
+                     double monotonic_offset_ns) {
+    realtime_.Announce(timekeeper, quality_);
+    double difference_ns =
+        TaiOffset(timekeeper, realtime) - monotonic_offset_ns;
+    if (!IsUsable(realtime)) return;
+    if (realtime_.IsStep(difference_ns)) {
+      // Or a leap second, of which quality_ does not know yet.
+      AskQuality();
+      realtime_.Announce(timekeeper, quality_);
+      realtime = reference_.ReadNarrowest(ClockId::kRealtime, kTries);
+      if (!IsUsable(realtime)) return;
+      difference_ns = TaiOffset(timekeeper, realtime) - monotonic_offset_ns;
     }
-    difference_sum_ns_ += difference_ns;
-    if (++differences_ < kDifferences) return;
-    const double mean_ns = difference_sum_ns_ / kDifferences;
-    StepRealtime(timekeeper, std::abs(mean_ns) > kSettledNs ? mean_ns : 0);
+    if (realtime_.Steer(timekeeper, difference_ns)) ++health_.realtime_steps;
+    health_.refused_ns = realtime_.refused_ns();
   }
 
-  void StepRealtime(Timekeeper& timekeeper, double step_ns) {
-    timekeeper.StepRealtime(std::llround(step_ns));
-    difference_sum_ns_ = 0;
-    differences_ = 0;
+  /// As Offset(), of TAI, which goes on through leap seconds on both sides.
+  double TaiOffset(const Timekeeper& timekeeper, Bracket realtime) const {
+    const int32_t ahead_sec =
+        RealtimeSteering::TaiOffsetSec(timekeeper, quality_) -
+        timekeeper.line().tai_offset_sec;
+    realtime.ns += int64_t{quality_.tai_offset_sec - ahead_sec} * 1'000'000'000;
+    return Offset(timekeeper, VVAR_BASE_TAI, realtime);
+  }
+
+  void AskQuality() {
+    quality_ = reference_.Quality();
+    quality_at_ns_ = last_mono_ns_;
   }
 
   void SetRates(Timekeeper& timekeeper) {
@@ -245,17 +344,18 @@ class Discipline {
         (raw_ratio * (1 + raw_servo_.correction_ppb() * 1e-9) - 1) * 1e9));
   }
 
-  void SetQuality(Timekeeper& timekeeper) {
-    timekeeper.SetTaiOffset(quality_.tai_offset_sec);
-    timekeeper.SetStatus(quality_.synchronised ? ClockStatus::kSynchronised
-                                               : ClockStatus::kUnsynchronised);
+  void SetStatus(Timekeeper& timekeeper) const {
+    const bool vouched = quality_.synchronised && realtime_.refused_ns() == 0;
+    timekeeper.SetStatus(vouched ? ClockStatus::kSynchronised
+                                 : ClockStatus::kUnsynchronised);
   }
 
   /// Only a measurement, in a bracket of `width`, renews the bound; without one
   /// it grows.
   void SetErrorBound(Timekeeper& timekeeper, uint64_t width) {
     const uint64_t own_ns =
-        static_cast<uint64_t>(std::abs(health_.last_offset_ns)) +
+        static_cast<uint64_t>(std::abs(health_.last_offset_ns) +
+                              std::abs(realtime_.refused_ns())) +
         CyclesToNs(width / 2, timekeeper.nominal(), 0) + kOwnErrorNs;
     const auto quality_age_ns =
         static_cast<uint64_t>(last_mono_ns_ - quality_at_ns_);
@@ -274,17 +374,16 @@ class Discipline {
   Reference& reference_;
   Servo servo_;
   Servo raw_servo_;
+  RealtimeSteering realtime_;
   Calibration calibration_;
   ReferenceQuality quality_;
   DisciplineHealth health_;
   int64_t last_mono_ns_ = 0;
   int64_t quality_at_ns_ = 0;
-  double difference_sum_ns_ = 0;
-  int differences_ = 0;
+  double slept_ns_ = 0;
   uint64_t usual_width_ = calibration_.usual_width;
   int rejected_in_a_row_ = 0;
   uint64_t narrowest_rejected_ = 0;
-  StartTimes floor_ = {};
 };
 
 }  // namespace vvar::hosted

@@ -34,6 +34,8 @@ struct ReferenceQuality {
   double frequency_ppb;   ///< Of its MONOTONIC against its MONOTONIC_RAW.
   uint64_t max_error_ns;  ///< Of its REALTIME against UTC.
   int32_t tai_offset_sec;
+  uint32_t leap_state =
+      VVAR_LEAP_NONE;  ///< NONE to DONE: at its next midnight.
 };
 
 /// A source of time for Discipline. Context: one thread.
@@ -77,11 +79,18 @@ class KernelReference : public Reference {
     // USER_HZ 100, so one unit is 100 ppm; maxerror in us.
     const double frequency_ppb = static_cast<double>(state.freq) * 1000 / 65536;
     const double tick_ppb = static_cast<double>(state.tick - 10000) * 100'000;
+    // TIME_ERROR, 5, hides it: a leap second is then seen when it is made.
+    const uint32_t leap_state =
+        result <= TIME_WAIT ? static_cast<uint32_t>(result) : VVAR_LEAP_NONE;
     return {(state.status & STA_UNSYNC) == 0, frequency_ppb + tick_ppb,
-            static_cast<uint64_t>(state.maxerror) * 1000, state.tai};
+            static_cast<uint64_t>(state.maxerror) * 1000, state.tai,
+            leap_state};
   }
 
  private:
+  static_assert(TIME_OK == VVAR_LEAP_NONE && TIME_INS == VVAR_LEAP_INSERT &&
+                TIME_DEL == VVAR_LEAP_DELETE &&
+                TIME_OOP == VVAR_LEAP_INSERTED && TIME_WAIT == VVAR_LEAP_DONE);
   static constexpr uint64_t kUnknownErrorNs = 16'000'000'000;
   NativeClock clock_;
 };

@@ -38,6 +38,8 @@ struct UpdaterOptions {
   absl::Duration max_age = absl::Seconds(2);
   /// How long the start measures.
   absl::Duration calibration = absl::Milliseconds(12);
+  /// What REALTIME does when the reference's is set, and at leap seconds.
+  RealtimePolicy realtime = {};
 };
 
 /// Error: InvalidArgument, naming the option, its value and its range.
@@ -67,23 +69,24 @@ class Updater {
  public:
   /// Calibrates, then starts the page's time or goes on with what is there.
   /// `page` has been formatted, and is this process's to write. Takes
-  /// options.calibration and, when it goes on, up to a tick more.
+  /// options.calibration.
   Updater(vvar_page& page, const CounterInfo<NativeClock>& counter,
           std::unique_ptr<Reference> reference, const UpdaterOptions& options)
       : page_(page),
         reference_(std::move(reference)),
         tick_ns_(static_cast<uint64_t>(absl::ToInt64Nanoseconds(options.tick))),
         discipline_(*reference_, absl::ToInt64Nanoseconds(options.calibration),
-                    tick_ns_),
+                    tick_ns_, options.realtime),
         timekeeper_(Config(options)),
         writer_(&page.timeline[0], counter.clock) {
     writer_.SetWriterId(static_cast<uint32_t>(getpid()));
     Line line;
     writer_.LoadCurrentLine(&line);
-    WaitForLine(line);
     continued_ =
         discipline_.Continue(timekeeper_, line, writer_.clock().Read());
-    if (!continued_) {
+    if (continued_) {
+      (void)Tick();
+    } else {
       discipline_.Start(timekeeper_, writer_.clock().Read());
       writer_.PublishLine(timekeeper_.line());
     }
@@ -93,19 +96,26 @@ class Updater {
   /// when the reference is known to have changed. kTooEarly: called again
   /// within the lead of the last; nothing was done.
   PublishStatus Tick() {
-    if (!timekeeper_.LineHasBegun(writer_.clock().Read())) {
+    const uint64_t now = writer_.clock().Read();
+    if (!timekeeper_.LineHasBegun(now) &&
+        !Discipline::CounterWentBack(timekeeper_, now)) {
       return PublishStatus::kTooEarly;
     }
     discipline_.Steer(timekeeper_);
     return writer_.Publish(timekeeper_);
   }
 
+  /// An update for whoever cannot wait for the next tick, because the reference
+  /// has been set. Waits up to a lead.
+  PublishStatus TickNow() {
+    WaitForLine();
+    return Tick();
+  }
+
   /// The last update of a writer that leaves: says so on the page. Readers go
   /// on until the line's age limit. Waits up to a lead.
   void Finish() {
-    while (!timekeeper_.LineHasBegun(writer_.clock().Read())) {
-      writer_.clock().Relax();
-    }
+    WaitForLine();
     timekeeper_.SetStatus(discipline_.quality().synchronised
                               ? ClockStatus::kFreeRunning
                               : ClockStatus::kUnsynchronised);
@@ -124,6 +134,17 @@ class Updater {
   /// ms is more than a publication is ever held up but by preemption.
   uint64_t LeadNs() const {
     return tick_ns_ / 2 < 1'000'000 ? tick_ns_ / 2 : 1'000'000;
+  }
+
+  /// A line begins at most a lead ahead, unless a leap second is near.
+  void WaitForLine() {
+    const uint64_t lead_cycles = NsToCycles(LeadNs(), timekeeper_.nominal());
+    const uint64_t from = writer_.clock().Read();
+    uint64_t now = from;
+    while (!timekeeper_.LineHasBegun(now) && now - from <= lead_cycles) {
+      std::this_thread::yield();
+      now = writer_.clock().Read();
+    }
   }
 
   /// A page that has no frequency gets the measured one, and so does one whose
@@ -149,19 +170,6 @@ class Updater {
             tick_ns_,
             static_cast<uint64_t>(absl::ToInt64Nanoseconds(options.max_age))};
   }
-
-  /// A dead writer's last line may begin in the near future.
-  void WaitForLine(const Line& line) {
-    if (line.scale.mult == 0) return;
-    const uint64_t lead_cycles = NsToCycles(kLongestLeadNs, line.scale);
-    for (;;) {
-      const int64_t ahead = -SignedDelta(
-          writer_.clock().Read(), line.cycle_start, NativeClock::kCounterBits);
-      if (ahead <= 0 || static_cast<uint64_t>(ahead) > lead_cycles) return;
-      std::this_thread::yield();
-    }
-  }
-  static constexpr uint64_t kLongestLeadNs = 10'000'000;
 
   vvar_page& page_;
   std::unique_ptr<Reference> reference_;
@@ -204,6 +212,8 @@ class TickLoop {
       if (read(fd_, &expirations, sizeof(expirations)) < 0) {
         if (errno == EINTR) continue;
         if (errno != ECANCELED || !Arm()) return;
+        updater.TickNow();
+        continue;
       }
       updater.Tick();
     }

@@ -31,8 +31,9 @@ struct TimekeeperConfig {
 /// to another host. BOOTTIME counts what MONOTONIC need not; neither goes back.
 struct Gap {
   int64_t realtime_ns;   ///< And TAI.
-  int64_t monotonic_ns;  ///< And MONOTONIC_RAW. Range: >= 0.
-  int64_t boottime_ns;   ///< Range: >= 0.
+  int64_t monotonic_ns;  ///< Range: >= 0, as those that follow.
+  int64_t monotonic_raw_ns;
+  int64_t boottime_ns;
 };
 
 /// What a line is planned from besides the line before it, and how. Notation
@@ -70,8 +71,9 @@ class LinePlanner {
     bool resume = false;
     int64_t step_ns = 0;
     int64_t slew_realtime_ns = 0;
-    LeapPlan leap;  ///< If leap_is_new.
-    Gap gap;        ///< If resume.
+    LeapPlan leap;       ///< If leap_is_new.
+    uint64_t resume_at;  ///< If resume.
+    Gap gap;             ///< If resume.
   };
   /// What has to be known of a line, and is not in it.
   struct Carry {
@@ -123,8 +125,11 @@ class LinePlanner {
   /// Plans `next` for an update at counter value `now`, which `line` has
   /// reached.
   constexpr void Plan(const Line& line, uint64_t now, Line& next) {
-    if (line.IsHeld()) {
-      PlanRun(line, now, 0, requests.resume ? rules.lead_cycles : 0, next);
+    if (Resumes(line)) {
+      const uint64_t age = (now - requests.resume_at) & Mask();
+      PlanRun(line, now, age, age + rules.lead_cycles, next);
+    } else if (line.IsHeld()) {
+      PlanRun(line, now, 0, 0, next);
     } else {
       const uint64_t age = (now - line.cycle_start) & Mask();
       PlanRun(line, now, age, UntilDate(line, age + rules.lead_cycles), next);
@@ -242,12 +247,12 @@ class LinePlanner {
 
   constexpr void PlanGap(Line& next) const {
     const uint32_t shift = rules.nominal.shift;
-    const Timebase monotonic = NsToTimebase(requests.gap.monotonic_ns, shift);
-    MoveBy(monotonic, VVAR_BASE_MONOTONIC, next);
-    MoveBy(monotonic, VVAR_BASE_MONOTONIC_RAW, next);
-    MoveBy(NsToTimebase(requests.gap.boottime_ns, shift), VVAR_BASE_BOOTTIME,
+    const Gap& gap = requests.gap;
+    MoveBy(NsToTimebase(gap.monotonic_ns, shift), VVAR_BASE_MONOTONIC, next);
+    MoveBy(NsToTimebase(gap.monotonic_raw_ns, shift), VVAR_BASE_MONOTONIC_RAW,
            next);
-    MoveRealtime(requests.gap.realtime_ns, next);
+    MoveBy(NsToTimebase(gap.boottime_ns, shift), VVAR_BASE_BOOTTIME, next);
+    MoveRealtime(gap.realtime_ns, next);
   }
 
   // A leap second that is due where `next` begins, or is stepped over.

@@ -44,8 +44,8 @@ struct StartTimes {
 ///               moves s to the first counter value there: it comes neither
 ///               early nor late. One that is past when an update comes, comes
 ///               late at s, and is the same.
-///   Hold        a held L stands still: T(L, c) = its base. With Resume(gap),
-///               T(L', now) = T(L) + gap.
+///   Hold        a held L stands still: T(L, c) = its base. With Resume(at,
+///               gap), T(L', at) = T(L) + gap.
 ///
 /// Range: line(), Plan() and LineHasBegun() only after Start(), Continue() or
 /// Import(). Context: the one writer of a timeline; calls are not synchronised.
@@ -247,9 +247,10 @@ class Timekeeper {
     (void)Import(line());
   }
 
-  /// Goes on from a held line: T(L', now) = T(L) + gap, at the next update's
-  /// `now`. Nothing else ends a hold.
-  constexpr void Resume(const Gap& gap) {
+  /// Goes on from a held line: T(L', at) = T(L) + gap. Nothing else ends a
+  /// hold. Range: `at` is a counter value not after the next update's `now`.
+  constexpr void Resume(uint64_t at, const Gap& gap) {
+    planner_.requests.resume_at = at;
     planner_.requests.gap = gap;
     planner_.requests.resume = true;
   }
