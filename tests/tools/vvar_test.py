@@ -228,8 +228,8 @@ def a_page_agrees_with_the_kernel_of_each_time_namespace(page):
         assert code == 0 and seen["leg"] == "page"
         for clock in seen["clocks"]:
             assert clock["status"] == "ok", clock
-            # Of a coarse one, its lag. The least offset is 5 s.
-            assert clock["offset_max_ns"] < second, clock
+            # Of a coarse one, its lag. An offset is 5 s at least.
+            assert clock["offset_max_ns"] < 4 * second, clock
 
     inside = {"monotonic": 10**6, "monotonic_raw": 10**6, "boottime": 5}
     with Server(page):
