@@ -64,7 +64,8 @@ inline PageConfig ConfigFor(const CounterInfo<NativeClock>& counter,
 
 /// A clock of this process, kept by a thread of its own. RAII: the destructor
 /// stops the thread. Any number may exist; each has its own page, in the terms
-/// of this process's time namespace.
+/// of the time namespace it was started in: a child that was forked into
+/// another starts one of its own.
 ///
 ///   vvar::hosted::InProcessClock clock;
 ///   uint64_t ns = clock.Now(vvar::ClockId::kMonotonic);

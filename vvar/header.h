@@ -51,9 +51,8 @@ void FormatPage(vvar_page& page, const PageConfig& config) {
   Memory::StoreRelease(header.magic, VVAR_MAGIC);
 }
 
-/// Checks the words with which a page of either kind begins, and says who may
-/// go on. Ordering: magic is loaded first, with acquire: the writer stores it
-/// last.
+/// Checks the words with which a page of time and one of offsets both begin.
+/// Ordering: magic is loaded first, with acquire: the writer stores it last.
 template <class Memory, class Header>
 [[nodiscard]] PageStatus CheckIdentity(const Header& header, uint32_t magic) {
   if (Memory::LoadAcquire(header.magic) != magic) {

@@ -46,7 +46,7 @@ constexpr uint64_t AddOffset(uint64_t ns, Timespec by) {
 constexpr Timespec AddOffset(Timespec time, Timespec by) {
   uint64_t sec =
       static_cast<uint64_t>(time.sec) + static_cast<uint64_t>(by.sec);
-  // Bound: 2 * (10^9 - 1) < 2^32.
+  // Bound: 2 * (10^9 - 1) < 2^32; a hostile nsec wraps, which is defined.
   uint32_t nsec = time.nsec + by.nsec;
   if (nsec >= kNsPerSec) {
     nsec -= static_cast<uint32_t>(kNsPerSec);
@@ -110,7 +110,7 @@ void FormatOffsets(vvar_offsets& offsets, const ClockOffsets& values) {
 }
 
 /// Offsets on a page, loaded anew by each read: a kernel that maps another
-/// namespace's page in its place moves every reader along.
+/// namespace's page in its place moves every reader along. Context: as Reader.
 template <class Memory = PageMemory>
 class OffsetPage {
  public:
