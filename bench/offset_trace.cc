@@ -40,8 +40,8 @@ struct Sample {
 
 /// Compares clock `id` with the kernel's. Error: false if the page did not
 /// answer.
-bool Compare(const Reader<NativeClock>& reader, ClockId id,
-             Comparison* comparison) {
+template <class AnyReader>
+bool Compare(const AnyReader& reader, ClockId id, Comparison* comparison) {
   constexpr int kTries = 6;
   bool ok = true;
   *comparison = tools::CompareWithKernel(
@@ -55,7 +55,8 @@ bool Compare(const Reader<NativeClock>& reader, ClockId id,
 }
 
 /// Error: Unavailable, when the page stops answering.
-absl::Status Trace(const Reader<NativeClock>& reader, double seconds) {
+template <class AnyReader>
+absl::Status Trace(const AnyReader& reader, double seconds) {
   std::vector<Sample> samples;
   const int64_t start_ns = tools::KernelNs(CLOCK_MONOTONIC);
   const auto length_ns = static_cast<int64_t>(seconds * 1e9);

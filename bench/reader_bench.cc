@@ -19,6 +19,7 @@
 #include "fallback/chain.h"
 #include "fallback/syscall.h"
 #include "hosted/clock.h"
+#include "vvar/offset.h"
 #include "vvar/page.h"
 #include "vvar/reader.h"
 #include "vvar/scale.h"
@@ -149,8 +150,10 @@ class Writers {
   }
 
   /// A reader of the first timeline.
-  Reader<NativeClock> FirstReader() const {
-    return {&page_.timeline[0], Counter()};
+  template <class Offsets = NoOffsets>
+  Reader<NativeClock, PageMemory, Offsets> FirstReader(
+      Offsets offsets = {}) const {
+    return {&page_.timeline[0], Counter(), offsets};
   }
 
   uint32_t redated() const {
@@ -220,6 +223,33 @@ void BM_Reader_Now_UnorderedPrevious(State& state) {
   MeasureRead(state, [&] { return reader.NowUnordered(ClockId::kMonotonic); });
 }
 BENCHMARK(BM_Reader_Now_UnorderedPrevious);
+
+// --- The same in a time namespace, whose offsets are on a page ---------------
+
+const vvar_offsets& NamespacePage() {
+  static const vvar_offsets page = [] {
+    vvar_offsets offsets = {};
+    FormatOffsets(offsets, {{1'000'000, kNsPerSec - 1}, {5, 0}});
+    return offsets;
+  }();
+  return page;
+}
+
+void BM_Reader_Now_OrderedNamespace(State& state) {
+  Writers writers(kLongLeadNs);
+  writers.PublishNext();
+  const auto reader = writers.FirstReader(OffsetPage<>(&NamespacePage()));
+  MeasureRead(state, [&] { return reader.Now(ClockId::kMonotonic); });
+}
+BENCHMARK(BM_Reader_Now_OrderedNamespace);
+
+void BM_Reader_Now_UnorderedNamespace(State& state) {
+  Writers writers(kLongLeadNs);
+  writers.PublishNext();
+  const auto reader = writers.FirstReader(OffsetPage<>(&NamespacePage()));
+  MeasureRead(state, [&] { return reader.NowUnordered(ClockId::kMonotonic); });
+}
+BENCHMARK(BM_Reader_Now_UnorderedNamespace);
 
 // --- What the system and others offer ----------------------------------------
 

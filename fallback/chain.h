@@ -38,18 +38,23 @@ struct ChainReading {
 
 /// Reads any of the system's clocks. Copyable, shared freely by threads: it
 /// keeps no state, so a page that comes back to life is used again at once.
+/// The system answers in this process's time namespace; `Offsets` makes a page
+/// that speaks in another do so too.
 ///
 /// Not promised: MONOTONIC across a change of leg closer than the page's own
 /// offset to the kernel.
 /// Progress: the page's bound, then the kernel's. Context: user mode, signal
 /// handlers included.
-template <ClockSource Clock = NativeClock, class Memory = PageMemory>
+template <ClockSource Clock = NativeClock, class Memory = PageMemory,
+          class Offsets = NoOffsets>
 class Chain {
  public:
+  using PageReader = Reader<Clock, Memory, Offsets>;
+
   /// A chain without a page or a vDSO: all reads are system calls.
   constexpr Chain() = default;
   /// `page` may be a reader of nothing; `without_page` then says why.
-  constexpr Chain(const Reader<Clock, Memory>& page, const VdsoFunctions& vdso,
+  constexpr Chain(const PageReader& page, const VdsoFunctions& vdso,
                   ReadStatus without_page = ReadStatus::kNotReady)
       : page_(page),
         clock_gettime_(vdso.clock_gettime),
@@ -78,7 +83,7 @@ class Chain {
                     [&](ClockId clock) { return page_.NowUnordered(clock); });
   }
 
-  constexpr const Reader<Clock, Memory>& page() const { return page_; }
+  constexpr const PageReader& page() const { return page_; }
 
  private:
   constexpr bool CanAsk() const {
@@ -140,7 +145,7 @@ class Chain {
             page_status, vdso_status_};
   }
 
-  Reader<Clock, Memory> page_;
+  PageReader page_;
   // Of all the vDSO's functions, those that are asked.
   decltype(VdsoFunctions::clock_gettime) clock_gettime_ = nullptr;
   decltype(VdsoFunctions::clock_gettime64) clock_gettime64_ = nullptr;

@@ -31,6 +31,7 @@
 #include "hosted/shared_page.h"
 #include "hosted/updater.h"
 #include "vvar/header.h"
+#include "vvar/offset.h"
 #include "vvar/page.h"
 #include "vvar/reader.h"
 
@@ -43,6 +44,9 @@ inline fallback::VdsoFunctions SystemVdso() {
   return fallback::FindVdsoFunctions(
       fallback::VdsoImage::FromMappedByKernel(getauxval(AT_SYSINFO_EHDR)));
 }
+
+/// The chain of a page between processes.
+using SharedChain = fallback::Chain<NativeClock, PageMemory, ClockOffsets>;
 
 /// A PageConfig for the counter of this machine. counter_hz is 0 when nobody
 /// names it: the updater then stores what it measured.
@@ -59,7 +63,9 @@ inline PageConfig ConfigFor(const CounterInfo<NativeClock>& counter,
 }
 
 /// A clock of this process, kept by a thread of its own. RAII: the destructor
-/// stops the thread. Any number may exist; each has its own page.
+/// stops the thread. Any number may exist; each has its own page, in the terms
+/// of the time namespace it was started in: a child that was forked into
+/// another starts one of its own.
 ///
 ///   vvar::hosted::InProcessClock clock;
 ///   uint64_t ns = clock.Now(vvar::ClockId::kMonotonic);

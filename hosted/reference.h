@@ -11,7 +11,9 @@
 #include <time.h>
 
 #include "clocks/native.h"
+#include "vvar/offset.h"
 #include "vvar/page.h"
+#include "vvar/timebase.h"
 
 namespace vvar::hosted {
 
@@ -60,15 +62,21 @@ class Reference {
 /// The kernel's own clocks, through the C library.
 class KernelReference : public Reference {
  public:
-  explicit KernelReference(NativeClock clock) : clock_(clock) {}
+  /// `own`: what the clocks of this process are ahead by of those that are
+  /// wanted. For a page between processes, which speaks in the initial time
+  /// namespace: what TimeNamespaceOffsets() says.
+  explicit KernelReference(NativeClock clock, const ClockOffsets& own = {})
+      : clock_(clock), own_(own) {}
 
   Bracket Read(ClockId clock) override {
     timespec time;
     const uint64_t before = clock_.Read();
     clock_gettime(static_cast<clockid_t>(clock), &time);
     const uint64_t after = clock_.Read();
+    const uint64_t ns =
+        TimespecToNs({time.tv_sec, static_cast<uint32_t>(time.tv_nsec)});
     return {before, after,
-            int64_t{time.tv_sec} * 1'000'000'000 + int64_t{time.tv_nsec}};
+            static_cast<int64_t>(ns - TimespecToNs(own_.Of(clock)))};
   }
 
   ReferenceQuality Quality() override {
@@ -93,6 +101,7 @@ class KernelReference : public Reference {
                 TIME_OOP == VVAR_LEAP_INSERTED && TIME_WAIT == VVAR_LEAP_DONE);
   static constexpr uint64_t kUnknownErrorNs = 16'000'000'000;
   NativeClock clock_;
+  ClockOffsets own_;
 };
 
 }  // namespace vvar::hosted

@@ -24,7 +24,9 @@
 #include "absl/status/statusor.h"
 #include "absl/strings/str_cat.h"
 #include "clocks/native.h"
+#include "hosted/time_namespace.h"
 #include "vvar/header.h"
+#include "vvar/offset.h"
 #include "vvar/page.h"
 #include "vvar/reader.h"
 
@@ -158,13 +160,20 @@ inline absl::StatusOr<PageMapping> MapPage(int fd, bool writable,
 
 }  // namespace shared_page_internal
 
-/// A page mapped read-only. Readers made of it hold while it lives.
+/// A reader of a page between processes. The page speaks in the initial time
+/// namespace, whoever writes it; its readers in their own process's.
+using SharedReader = Reader<NativeClock, PageMemory, ClockOffsets>;
+
+/// A page mapped read-only. Readers made of it hold while it lives, for the
+/// time namespace that the process was in when it attached: one that changes
+/// its own by setns(2), or a child forked into another, attaches anew.
 class AttachedPage {
  public:
   /// Attaches to the page of a name (see PagePath()).
   /// Error: NotFound (missing), Unavailable (empty: no writer yet), DataLoss
   /// (truncated), InvalidArgument (foreign), Unimplemented (another ABI major),
-  /// FailedPrecondition (another counter), PermissionDenied.
+  /// FailedPrecondition (another counter), PermissionDenied; or
+  /// TimeNamespaceOffsets()'s.
   static absl::StatusOr<AttachedPage> Attach(std::string_view name) {
     const std::string path = PagePath(name);
     // O_NONBLOCK: what is not a file may not make us wait either.
@@ -194,6 +203,9 @@ class AttachedPage {
       return shared_page_internal::HeaderError(status, page.bytes().header,
                                                NativeClock::kCounterId, path);
     }
+    const absl::StatusOr<ClockOffsets> offsets = TimeNamespaceOffsets();
+    if (!offsets.ok()) return offsets.status();
+    page.offsets_ = *offsets;
     return page;
   }
 
@@ -202,10 +214,10 @@ class AttachedPage {
   }
 
   /// A reader of timeline `index`; one of nothing if there is no such timeline.
-  Reader<NativeClock> MakeReader(NativeClock clock, uint32_t index = 0) const {
-    Reader<NativeClock> reader;
-    if (Reader<NativeClock>::Attach(mapping_.address(), VVAR_PAGE_SIZE, index,
-                                    clock, &reader) != PageStatus::kOk) {
+  SharedReader MakeReader(NativeClock clock, uint32_t index = 0) const {
+    SharedReader reader;
+    if (SharedReader::Attach(mapping_.address(), VVAR_PAGE_SIZE, index, clock,
+                             &reader, offsets_) != PageStatus::kOk) {
       return {};
     }
     return reader;
@@ -214,6 +226,7 @@ class AttachedPage {
  private:
   explicit AttachedPage(PageMapping mapping) : mapping_(std::move(mapping)) {}
   PageMapping mapping_;
+  ClockOffsets offsets_;
 };
 
 /// A page mapped for its one live writer.

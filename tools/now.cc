@@ -32,7 +32,7 @@ std::string Calendar(ClockId id, int64_t sec, uint32_t nsec) {
 }
 
 nlohmann::ordered_json Describe(const NamedClock& clock,
-                                const fallback::Chain<>& chain) {
+                                const hosted::SharedChain& chain) {
   const fallback::ChainReading reading =
       chain.Now(static_cast<int32_t>(clock.id));
   nlohmann::ordered_json row = {
@@ -69,7 +69,7 @@ void PrintRow(const nlohmann::ordered_json& row) {
 ExitCode Now() {
   const std::string wanted = absl::GetFlag(FLAGS_clock);
   const std::string name = absl::GetFlag(FLAGS_page);
-  Reader<NativeClock> reader;
+  hosted::SharedReader reader;
   std::optional<hosted::AttachedPage> page;
   if (!name.empty()) {
     const absl::StatusOr<CounterInfo<NativeClock>> counter =
@@ -81,7 +81,7 @@ ExitCode Now() {
     page = *std::move(attached);
     reader = page->MakeReader(counter->clock);
   }
-  const fallback::Chain<> chain(reader, hosted::SystemVdso());
+  const hosted::SharedChain chain(reader, hosted::SystemVdso());
 
   nlohmann::ordered_json rows = nlohmann::ordered_json::array();
   for (const NamedClock& clock : kNamedClocks) {

@@ -20,6 +20,7 @@
 #include "hosted/counter.h"
 #include "hosted/reference.h"
 #include "hosted/shared_page.h"
+#include "hosted/time_namespace.h"
 #include "hosted/updater.h"
 #include "tools/command.h"
 #include "tools/names.h"
@@ -131,13 +132,15 @@ ExitCode Serve() {
   const absl::StatusOr<CounterInfo<NativeClock>> counter =
       hosted::FindCounter();
   if (!counter.ok()) return Fail(counter.status());
+  const absl::StatusOr<ClockOffsets> own = hosted::TimeNamespaceOffsets();
+  if (!own.ok()) return Fail(own.status());
   absl::StatusOr<hosted::WritablePage> page =
       hosted::WritablePage::Open(name, hosted::ConfigFor(*counter, options));
   if (!page.ok()) return Fail(page.status());
 
   hosted::Updater updater(
       page->bytes(), *counter,
-      std::make_unique<hosted::KernelReference>(counter->clock), options);
+      std::make_unique<hosted::KernelReference>(counter->clock, *own), options);
   absl::StatusOr<std::unique_ptr<hosted::TickLoop>> loop =
       hosted::TickLoop::Create(updater.tick_ns());
   if (!loop.ok()) return Fail(loop.status());

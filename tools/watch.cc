@@ -39,7 +39,7 @@ class ClockWatch {
 
   /// Compares once. A coarse clock is held against its precise twin: its
   /// offset is its lag.
-  void Sample(const Reader<NativeClock>& reader) {
+  void Sample(const hosted::SharedReader& reader) {
     constexpr int kTries = 6;
     const Comparison now =
         CompareWithKernel([&] { return Read(reader); }, KernelClock(), kTries);
@@ -51,7 +51,7 @@ class ClockWatch {
   }
 
   /// Times a batch of reads.
-  void Time(const Reader<NativeClock>& reader) {
+  void Time(const hosted::SharedReader& reader) {
     constexpr int kReads = 1000;
     const int64_t start_ns = KernelNs(CLOCK_MONOTONIC_RAW);
     uint64_t sum = 0;
@@ -79,7 +79,7 @@ class ClockWatch {
   static constexpr size_t kBatches = 1001;
   static constexpr int64_t kGrainNs = 50;
 
-  int64_t Read(const Reader<NativeClock>& reader) {
+  int64_t Read(const hosted::SharedReader& reader) {
     const NsReading reading = reader.Now(clock_.id);
     last_status_ = reading.status;
     if (!reading.ok()) return last_ns_;
@@ -117,7 +117,8 @@ class ClockWatch {
 };
 
 nlohmann::ordered_json Report(const std::vector<ClockWatch>& clocks,
-                              const fallback::Chain<>& chain, double seconds) {
+                              const hosted::SharedChain& chain,
+                              double seconds) {
   nlohmann::ordered_json rows = nlohmann::ordered_json::array();
   for (const ClockWatch& clock : clocks) rows.push_back(clock.Report());
   const fallback::ChainReading reading =
@@ -178,8 +179,8 @@ ExitCode Watch() {
   const absl::StatusOr<hosted::AttachedPage> page =
       hosted::AttachedPage::Attach(name);
   if (!page.ok()) return Fail(page.status());
-  const fallback::Chain<> chain(page->MakeReader(counter->clock),
-                                hosted::SystemVdso());
+  const hosted::SharedChain chain(page->MakeReader(counter->clock),
+                                  hosted::SystemVdso());
   struct sigaction action = {};
   action.sa_handler = [](int) { interrupted = 1; };
   sigaction(SIGINT, &action, nullptr);

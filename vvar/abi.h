@@ -21,10 +21,11 @@
 #define VVAR_U64 VVAR_ALIGNAS(8) uint64_t
 #define VVAR_S64 VVAR_ALIGNAS(8) int64_t
 
-#define VVAR_MAGIC 0x52415656u      /* bytes "VVAR" on a little-endian page */
-#define VVAR_ENDIAN_TAG 0x01020304u /* reads otherwise: foreign endianness */
-#define VVAR_ABI_MAJOR 2u           /* readers refuse another major */
-#define VVAR_ABI_MINOR 0u           /* minor: fields appended, never moved */
+#define VVAR_MAGIC 0x52415656u /* bytes "VVAR" on a little-endian page */
+#define VVAR_OFFSETS_MAGIC 0x464f5656u /* "VVOF": vvar_offsets, not a page */
+#define VVAR_ENDIAN_TAG 0x01020304u    /* reads otherwise: foreign endianness */
+#define VVAR_ABI_MAJOR 2u              /* readers refuse another major */
+#define VVAR_ABI_MINOR 0u              /* minor: fields appended, never moved */
 #define VVAR_PAGE_SIZE 4096u
 #define VVAR_MAX_TIMELINES 6u
 
@@ -160,6 +161,26 @@ struct vvar_header {
 struct vvar_page {
   struct vvar_header header;
   struct vvar_timeline timeline[VVAR_MAX_TIMELINES];
+};
+
+/* What a time namespace adds to a clock: sec + nsec. */
+struct vvar_offset {
+  VVAR_S64 sec;
+  uint32_t nsec; /* [0, 10^9): added, whatever the sign of sec */
+  uint32_t reserved;
+};
+
+/* The start of a page of its own, one for each time namespace. Constant once
+ * `magic` is there, so there is no sequence. The head is as vvar_header's. */
+struct vvar_offsets {
+  uint32_t magic; /* VVAR_OFFSETS_MAGIC; written last */
+  uint32_t endian_tag;
+  uint32_t abi_major;
+  uint32_t abi_minor;
+  uint32_t size; /* of what is meant; a field is present iff it covers it */
+  uint32_t reserved[3];
+  struct vvar_offset monotonic; /* and MONOTONIC_RAW, MONOTONIC_COARSE */
+  struct vvar_offset boottime;
 };
 
 #endif /* VVAR_ABI_H_ */

@@ -67,18 +67,11 @@ void ChangeCounter(vvar_page& page, uint32_t counter_id, uint32_t counter_bits,
                 Memory::Load(header.disruption_marker) + 1);
 }
 
-/// Finds timeline `index` of what claims to be a page of `size` bytes for the
-/// counter `counter_id` of `counter_bits` bits. Error: `*timeline` is untouched
-/// unless kOk. Ordering: magic is loaded first, with acquire: the writer stores
-/// it last. Context: any; every byte may be hostile.
-template <class Memory = PageMemory>
-[[nodiscard]] PageStatus FindTimeline(const void* bytes, size_t size,
-                                      uint32_t counter_id,
-                                      uint32_t counter_bits, uint32_t index,
-                                      const vvar_timeline** timeline) {
-  if (size < sizeof(vvar_header)) return PageStatus::kTooSmall;
-  const auto& header = static_cast<const vvar_page*>(bytes)->header;
-  if (Memory::LoadAcquire(header.magic) != VVAR_MAGIC) {
+/// Checks the words with which a page of time and one of offsets both begin.
+/// Ordering: magic is loaded first, with acquire: the writer stores it last.
+template <class Memory, class Header>
+[[nodiscard]] PageStatus CheckIdentity(const Header& header, uint32_t magic) {
+  if (Memory::LoadAcquire(header.magic) != magic) {
     return Memory::Load(header.endian_tag) == __builtin_bswap32(VVAR_ENDIAN_TAG)
                ? PageStatus::kWrongEndian
                : PageStatus::kBadMagic;
@@ -86,9 +79,23 @@ template <class Memory = PageMemory>
   if (Memory::Load(header.endian_tag) != VVAR_ENDIAN_TAG) {
     return PageStatus::kWrongEndian;
   }
-  if (Memory::Load(header.abi_major) != VVAR_ABI_MAJOR) {
-    return PageStatus::kWrongMajor;
-  }
+  return Memory::Load(header.abi_major) == VVAR_ABI_MAJOR
+             ? PageStatus::kOk
+             : PageStatus::kWrongMajor;
+}
+
+/// Finds timeline `index` of what claims to be a page of `size` bytes for the
+/// counter `counter_id` of `counter_bits` bits. Error: `*timeline` is untouched
+/// unless kOk. Context: any; every byte may be hostile.
+template <class Memory = PageMemory>
+[[nodiscard]] PageStatus FindTimeline(const void* bytes, size_t size,
+                                      uint32_t counter_id,
+                                      uint32_t counter_bits, uint32_t index,
+                                      const vvar_timeline** timeline) {
+  if (size < sizeof(vvar_header)) return PageStatus::kTooSmall;
+  const auto& header = static_cast<const vvar_page*>(bytes)->header;
+  const PageStatus identity = CheckIdentity<Memory>(header, VVAR_MAGIC);
+  if (identity != PageStatus::kOk) return identity;
   const uint64_t page_size = Memory::Load(header.size);
   const uint64_t count = Memory::Load(header.timeline_count);
   const uint64_t offset = Memory::Load(header.timeline_offset);

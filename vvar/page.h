@@ -49,10 +49,10 @@ enum class ReadStatus : uint32_t {
 enum class PageStatus : uint32_t {
   kOk = 0,
   kTooSmall,      ///< Shorter than the page it claims, or than a page at all.
-  kBadMagic,      ///< Not a vvar page, or one whose writer has not begun.
+  kBadMagic,      ///< Not such a page, or one whose writer has not begun.
   kWrongEndian,   ///< Written on a machine of the other endianness.
   kWrongMajor,    ///< An incompatible layout.
-  kBadLayout,     ///< Timelines outside the page or misaligned.
+  kBadLayout,     ///< Timelines outside the page or misaligned; nsec >= 10^9.
   kWrongCounter,  ///< Made for another counter than the reader's.
 };
 
@@ -144,6 +144,21 @@ VVAR_OFFSET(vvar_page, header, 0);
 VVAR_OFFSET(vvar_page, timeline, 256);
 VVAR_SIZE(vvar_page, VVAR_PAGE_SIZE);
 static_assert(alignof(vvar_page) == 8, "one alignment on every ABI");
+
+VVAR_OFFSET(vvar_offset, sec, 0);
+VVAR_OFFSET(vvar_offset, nsec, 8);
+VVAR_OFFSET(vvar_offset, reserved, 12);
+VVAR_SIZE(vvar_offset, 16);
+
+VVAR_OFFSET(vvar_offsets, magic, 0);
+VVAR_OFFSET(vvar_offsets, endian_tag, 4);
+VVAR_OFFSET(vvar_offsets, abi_major, 8);
+VVAR_OFFSET(vvar_offsets, abi_minor, 12);
+VVAR_OFFSET(vvar_offsets, size, 16);
+VVAR_OFFSET(vvar_offsets, reserved, 20);
+VVAR_OFFSET(vvar_offsets, monotonic, 32);
+VVAR_OFFSET(vvar_offsets, boottime, 48);
+VVAR_SIZE(vvar_offsets, 64);
 
 #undef VVAR_OFFSET
 #undef VVAR_SIZE

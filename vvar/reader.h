@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: MIT
 //
 // The lock-free reader: every clock of a page, from one retry loop. Takes its
-// counter and its access to memory as policies; never writes, waits, allocates,
-// falls back or makes up a time. Freestanding core; any context, NMI included.
-// The page is hostile: whatever its bytes, a read ends and stays inside it.
+// counter, its access to memory and its namespace's offsets as policies; never
+// writes, waits, allocates, falls back or makes up a time. Freestanding core;
+// any context, NMI included. The page is hostile: whatever its bytes, a read
+// ends and stays inside it.
 #ifndef VVAR_READER_H_
 #define VVAR_READER_H_
 
@@ -13,6 +14,7 @@
 #include "vvar/clocksource.h"
 #include "vvar/header.h"
 #include "vvar/latch.h"
+#include "vvar/offset.h"
 #include "vvar/page.h"
 #include "vvar/reading.h"
 #include "vvar/seqcount.h"
@@ -68,11 +70,13 @@ inline constexpr vvar_timeline kUnpublished = {};
 /// another, on whatever CPU, is not earlier. Unordered reads give the exact
 /// value of an instant that may lie slightly before or after the call: cheaper,
 /// for stamps that are compared with each other only loosely. For both: every
-/// accepted read equals the published line at its counter value.
+/// accepted read equals the published line at its counter value, moved by what
+/// `Offsets` (vvar/offset.h) adds to that clock.
 ///
 /// Progress: wait-free for the caller, bounded by kMaxTries; a retry takes a
 /// publication inside the read. Context: any, NMI and signal handlers included.
-template <ClockSource Clock, class Memory = PageMemory>
+template <ClockSource Clock, class Memory = PageMemory,
+          class Offsets = NoOffsets>
 class Reader {
  public:
   static constexpr uint32_t kMaxTries = 64;
@@ -80,17 +84,18 @@ class Reader {
   /// A reader of nothing: each read says kNotReady.
   constexpr Reader() = default;
   /// A reader of a timeline that FindTimeline() found. It must stay mapped.
-  constexpr Reader(const vvar_timeline* timeline, Clock clock)
-      : timeline_(timeline), clock_(clock) {}
+  constexpr Reader(const vvar_timeline* timeline, Clock clock,
+                   Offsets offsets = {})
+      : timeline_(timeline), clock_(clock), offsets_(offsets) {}
 
   /// Attaches to timeline `index` of a page. Error: `*reader` is untouched.
   [[nodiscard]] static PageStatus Attach(const void* bytes, size_t size,
                                          uint32_t index, Clock clock,
-                                         Reader* reader) {
+                                         Reader* reader, Offsets offsets = {}) {
     const vvar_timeline* timeline = nullptr;
     const PageStatus status = FindTimeline<Memory>(
         bytes, size, Clock::kCounterId, Clock::kCounterBits, index, &timeline);
-    if (status == PageStatus::kOk) *reader = Reader(timeline, clock);
+    if (status == PageStatus::kOk) *reader = Reader(timeline, clock, offsets);
     return status;
   }
 
@@ -136,7 +141,7 @@ class Reader {
     if (status != ReadStatus::kOk) [[unlikely]] {
       return {0, 0, status, ClockStatus::kNone};
     }
-    const uint64_t now_ns = line.Ns();
+    const uint64_t now_ns = Moved(id, line.Ns());
     const uint64_t error_ns = line.ErrorNs();
     // The truncated nanosecond belongs to the interval.
     const uint64_t room_ns = UINT64_MAX - now_ns;
@@ -153,13 +158,17 @@ class Reader {
     if (status != ReadStatus::kOk) return status;
     out->cycles = (line.cycle_start + line.delta) &
                   (UINT64_MAX >> (64 - Clock::kCounterBits));
-    out->realtime_ns = line.Ns(VVAR_BASE_REALTIME);
-    out->monotonic_ns = line.Ns(VVAR_BASE_MONOTONIC);
-    out->monotonic_raw_ns = line.Ns(VVAR_BASE_MONOTONIC_RAW);
-    out->boottime_ns = line.Ns(VVAR_BASE_BOOTTIME);
-    out->tai_ns = line.Ns(VVAR_BASE_TAI);
-    out->realtime_coarse_ns = TimespecToNs(line.coarse[VVAR_COARSE_REALTIME]);
-    out->monotonic_coarse_ns = TimespecToNs(line.coarse[VVAR_COARSE_MONOTONIC]);
+    using enum ClockId;
+    out->realtime_ns = Moved(kRealtime, line.Ns(VVAR_BASE_REALTIME));
+    out->monotonic_ns = Moved(kMonotonic, line.Ns(VVAR_BASE_MONOTONIC));
+    out->monotonic_raw_ns =
+        Moved(kMonotonicRaw, line.Ns(VVAR_BASE_MONOTONIC_RAW));
+    out->boottime_ns = Moved(kBoottime, line.Ns(VVAR_BASE_BOOTTIME));
+    out->tai_ns = Moved(kTai, line.Ns(VVAR_BASE_TAI));
+    out->realtime_coarse_ns =
+        Moved(kRealtimeCoarse, TimespecToNs(line.coarse[VVAR_COARSE_REALTIME]));
+    out->monotonic_coarse_ns = Moved(
+        kMonotonicCoarse, TimespecToNs(line.coarse[VVAR_COARSE_MONOTONIC]));
     out->error_ns = line.ErrorNs();
     out->tai_offset_sec = line.tai_offset_sec;
     out->clock_status = line.status;
@@ -298,28 +307,35 @@ class Reader {
     const ClockRow row = kClocks.RowOf(id);
     if constexpr (kOrder != Order::kNone) {
       if (row.kind == RowKind::kPrecise) [[likely]] {
-        return ReadAs<Reading, kOrder, Clocked>(row.index);
+        return ReadAs<Reading, kOrder, Clocked>(id, row.index);
       }
     }
     if (row.kind == RowKind::kCoarse) {
-      return ReadAs<Reading, Order::kNone, Coarse<Reading>>(row.index);
+      return ReadAs<Reading, Order::kNone, Coarse<Reading>>(id, row.index);
     }
     return WithoutTime<Reading>(ReadStatus::kUnknownClock);
   }
 
   template <class Reading, Order kOrder, class Line>
-  [[gnu::always_inline]] inline Reading ReadAs(uint32_t index) const {
+  [[gnu::always_inline]] inline Reading ReadAs(ClockId id,
+                                               uint32_t index) const {
     Line line;
     const ReadStatus status = ReadLine<kOrder>(index, line);
     if (status != ReadStatus::kOk) [[unlikely]] {
       return WithoutTime<Reading>(status);
     }
     if constexpr (requires(Reading r) { r.ns; }) {
-      return {line.Ns(), status};
+      return {Moved(id, line.Ns()), status};
     } else {
-      const Timespec time = line.Time();
+      const Timespec time = Moved(id, line.Time());
       return {time.sec, time.nsec, status};
     }
+  }
+
+  /// What the page says of a clock, as this reader's namespace has it.
+  template <class Time>
+  constexpr Time Moved(ClockId id, Time time) const {
+    return AddOffset(time, offsets_.Of(id));
   }
 
   template <class Reading>
@@ -331,6 +347,7 @@ class Reader {
 
   const vvar_timeline* timeline_ = &reader_internal::kUnpublished;
   [[no_unique_address]] Clock clock_ = {};
+  [[no_unique_address]] Offsets offsets_ = {};
 };
 
 }  // namespace vvar

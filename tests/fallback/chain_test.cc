@@ -22,6 +22,7 @@
 #include "fallback/vdso_symbol.h"
 #include "tests/support/elf_builder.h"
 #include "tests/support/manual_clock.h"
+#include "vvar/offset.h"
 #include "vvar/page.h"
 #include "vvar/reader.h"
 #include "vvar/seqcount.h"
@@ -85,8 +86,10 @@ class ScriptedPage {
       PageMemory::Store(timeline_.seq, PageMemory::Load(timeline_.seq) + 2);
     };
   }
-  Chain<ManualClock<>> ChainWith(const VdsoFunctions& vdso) {
-    return {Reader<ManualClock<>>(&timeline_, ManualClock<>(&counter_)), vdso};
+  template <class Offsets = NoOffsets>
+  Chain<ManualClock<>, PageMemory, Offsets> ChainWith(
+      const VdsoFunctions& vdso, const Offsets& offsets = {}) {
+    return {{&timeline_, ManualClock<>(&counter_), offsets}, vdso};
   }
   ManualCounter& counter() { return counter_; }
 
@@ -210,6 +213,26 @@ TEST(ChainTest, ClockThatThePageHasNotIsTheSystems) {
   EXPECT_EQ(reading.leg, Leg::kVdso);
   EXPECT_EQ(reading.page_status, ReadStatus::kUnknownClock);
   EXPECT_EQ(old_call.id, 2);
+}
+
+// The system knows its process's namespace by itself; the page does not.
+TEST(ChainTest, OffsetsMoveThePageAndNotTheSystem) {
+  constexpr ClockOffsets kOffsets = {{1'000'000, 1}, {5, 2}};
+  ScriptedPage page;
+  page.Publish();
+  const Chain<ManualClock<>, PageMemory, ClockOffsets> chain =
+      page.ChainWith(Vdso(VdsoStatus::kFound, &FakeOld), kOffsets);
+  const ChainReading reading = chain.Now(VVAR_CLOCK_MONOTONIC);
+  EXPECT_EQ(reading.leg, Leg::kPage);
+  EXPECT_EQ(reading.sec, 2000 + 1'000'000);
+  EXPECT_EQ(reading.nsec, 1u);
+  EXPECT_EQ(chain.NowUnordered(VVAR_CLOCK_BOOTTIME).ns(), 4'005'000'000'002u);
+  EXPECT_EQ(chain.NowNs(ClockId::kBoottime), 4'005'000'000'002u);
+  EXPECT_EQ(chain.NowNs(ClockId::kRealtime), 1'000'000'000'000u);
+  page.GoStale();
+  EXPECT_EQ(chain.Now(VVAR_CLOCK_MONOTONIC).leg, Leg::kVdso);
+  EXPECT_EQ(chain.Now(VVAR_CLOCK_MONOTONIC).sec, 100);
+  EXPECT_EQ(chain.NowNs(ClockId::kMonotonic), 100'000'000'001u);
 }
 
 TEST(ChainTest, ErrorIsTheLegsOwn) {

@@ -116,6 +116,29 @@ TEST_F(KernelReferenceTest, ReadsTheClockItIsAskedFor) {
   }
 }
 
+// As in a time namespace of these offsets, for a page that knows none.
+TEST_F(KernelReferenceTest, OwnOffsetsAreTakenOff) {
+  constexpr int64_t kSecNs = 1'000'000'000;
+  KernelReference own(clock_, {{1'000'000, 999'999'999}, {-5, 1}});
+  const struct {
+    ClockId id;
+    int64_t offset_ns;
+  } kRows[] = {
+      {ClockId::kRealtime, 0},
+      {ClockId::kMonotonic, 1'000'001 * kSecNs - 1},
+      {ClockId::kMonotonicRaw, 1'000'001 * kSecNs - 1},
+      {ClockId::kBoottime, -5 * kSecNs + 1},
+  };
+  KernelReference kernel(clock_);
+  for (const auto& row : kRows) {
+    const int64_t earliest = kernel.Read(row.id).ns;
+    const int64_t ns = own.Read(row.id).ns + row.offset_ns;
+    const int64_t latest = kernel.Read(row.id).ns;
+    EXPECT_LE(earliest, ns) << "clock " << static_cast<int>(row.id);
+    EXPECT_LE(ns, latest) << "clock " << static_cast<int>(row.id);
+  }
+}
+
 TEST_F(KernelReferenceTest, QualityIsWhatAdjtimexSays) {
   timex state = {};
   const int result = adjtimex(&state);

@@ -682,7 +682,7 @@ TEST_F(SealedPageTest, ReaderRunsOnReadOnlyMapping) {
     const absl::StatusOr<AttachedPage> page =
         AttachedPage::AttachFd(dup(page_.fd()));
     if (!page.ok()) return 1;
-    const Reader<NativeClock> reader = page->MakeReader(counter->clock);
+    const SharedReader reader = page->MakeReader(counter->clock);
     const uint32_t before = reader.Publications();
     report->began = true;
     uint64_t last_ns = 0;

@@ -668,7 +668,7 @@ class WriterProcessTest : public UpdaterTest {
 
   std::string path_;
   std::unique_ptr<AttachedPage> attached_;
-  Reader<NativeClock> shared_;
+  SharedReader shared_;
 };
 
 TEST_F(WriterProcessTest, StoppedWriterIsReadOnUntilItsAgeThenStale) {

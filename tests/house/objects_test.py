@@ -24,10 +24,12 @@ FLAGS = ["-std=c++20", "-O2", "-ffreestanding", "-fno-exceptions", "-fno-rtti",
 
 # Functions of SOURCE. What they call belongs to them.
 READERS = ("now", "now_unordered", "now_coarse", "now_timespec", "interval",
-           "snapshot", "age", "load_payload")
+           "snapshot", "age", "load_payload", "now_in_namespace",
+           "now_timespec_in_namespace", "snapshot_in_namespace")
 # Those that give their result in registers, where pointers have 64 bits: no
 # reason to store anywhere but on the stack.
-WITHOUT_STORE = ("now", "now_unordered", "now_coarse", "now_timespec")
+WITHOUT_STORE = ("now", "now_unordered", "now_coarse", "now_timespec",
+                 "now_in_namespace", "now_timespec_in_namespace")
 
 # How instructions look. `rmw` is more than what a compiler makes of an atomic
 # read-modify-write: whatever locks or reserves memory.

@@ -42,10 +42,10 @@ GRAB_BAGS = {"util", "utils", "common", "helper", "helpers", "misc", "manager",
 
 # A word of the page, as the core writes it, and what may be done with one.
 PAGE_WORD = re.compile(
-    r"\b(slot(\[[^]]*\])?|header|stats)\.\w+|timeline_->(seq\b|stats\.)")
+    r"\b(slot(\[[^]]*\])?|header|stats|offsets?)\.\w+|timeline_->(seq\b|stats\.)")
 PAGE_ACCESS = re.compile(
     r"(Memory::(Load|Store|LoadAcquire|StoreRelease)|"
-    r"(ReadBegin|ReadEnd|WriteOpen|WriteClose)<Memory>)$")
+    r"(ReadBegin|ReadEnd|WriteOpen|WriteClose|LoadOffset|StoreOffset)<Memory>)$")
 
 FUNCTION = re.compile(
     r"\)\s*(const|noexcept|override|->\s*[\w:<>]+|\s)*"
@@ -92,8 +92,8 @@ def ordering_only_in_seqcount(look):
 @house.case
 def page_words_only_through_memory(look):
   """Each word of a live page is the operand of Memory or of a protocol step."""
-  for path in ("vvar/header.h", "vvar/slot.h", "vvar/reader.h",
-               "vvar/writer.h"):
+  for path in ("vvar/header.h", "vvar/offset.h", "vvar/slot.h",
+               "vvar/reader.h", "vvar/writer.h"):
     code = house.code(path, strings=False)
     for match in look.at(PAGE_WORD.finditer(code), "accesses"):
       depth, at = 0, match.start()

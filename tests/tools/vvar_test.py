@@ -20,22 +20,23 @@ CLOCKS = ["realtime", "monotonic", "monotonic_raw", "boottime", "tai",
 DEADLINE_S = 60  # Gives up only; no case depends on how long anything takes.
 
 
-def run(*words):
-    return subprocess.run([VVAR, *words], capture_output=True, text=True,
-                          timeout=DEADLINE_S)
+def run(*words, within=()):
+    """`within`: a command that runs another, such as unshare."""
+    return subprocess.run([*within, VVAR, *words], capture_output=True,
+                          text=True, timeout=DEADLINE_S)
 
 
-def report(*words):
-    done = run(*words, "--format=json")
+def report(*words, within=()):
+    done = run(*words, "--format=json", within=within)
     return done.returncode, json.loads(done.stdout)
 
 
 class Server:
     """A `vvar serve`, ready when it has said so."""
 
-    def __init__(self, page, *flags):
+    def __init__(self, page, *flags, within=()):
         self.process = subprocess.Popen(
-            [VVAR, "serve", "--page=" + page, "--format=json", *flags],
+            [*within, VVAR, "serve", "--page=" + page, "--format=json", *flags],
             stdout=subprocess.PIPE, text=True)
         self.start = self.read_object()
 
@@ -202,6 +203,43 @@ def watch_reports_every_clock_without_backward_steps(page):
     assert seen["seconds"] >= 1 and seen["age_ns"] >= 0
 
 
+def a_page_agrees_with_the_kernel_of_each_time_namespace(page):
+    away = ["unshare", "--time", "--monotonic", "1000000", "--boottime", "5"]
+    second = 10**9
+    probe = subprocess.run([*away, "true"], capture_output=True, text=True)
+    if probe.returncode != 0:
+        raise SkipCase("no time namespace here: " + probe.stderr.strip())
+
+    def check(within, ahead_s):
+        for name, clock_id in [("monotonic", time.CLOCK_MONOTONIC),
+                               ("monotonic_raw", time.CLOCK_MONOTONIC_RAW),
+                               ("boottime", time.CLOCK_BOOTTIME),
+                               ("tai", time.CLOCK_TAI)]:
+            ahead_ns = ahead_s.get(name, 0) * second
+            before = time.clock_gettime_ns(clock_id) + ahead_ns
+            code, now = report("now", "--page=" + page, "--clock=" + name,
+                               within=within)
+            after = time.clock_gettime_ns(clock_id) + ahead_ns
+            clock = now["clocks"][0]
+            assert code == 0 and clock["leg"] == "page", clock
+            assert before <= clock["sec"] * second + clock["nsec"] <= after
+        code, seen = report("watch", "--page=" + page, "--seconds=0.2",
+                            within=within)
+        assert code == 0 and seen["leg"] == "page"
+        for clock in seen["clocks"]:
+            assert clock["status"] == "ok", clock
+            # Of a coarse one, its lag. An offset is 5 s at least.
+            assert clock["offset_max_ns"] < 4 * second, clock
+
+    inside = {"monotonic": 10**6, "monotonic_raw": 10**6, "boottime": 5}
+    with Server(page):
+        check([], {})
+        check(away, inside)
+    with Server(page, within=away):
+        check([], {})
+        check(away, inside)
+
+
 def dump_shows_every_field(page):
     with Server(page):
         code, dump = report("dump", "--page=" + page)
@@ -301,6 +339,7 @@ CASES = [
     now_without_a_page_is_answered_by_the_system,
     now_with_a_page_is_answered_by_the_page_and_lies_in_the_bracket,
     watch_reports_every_clock_without_backward_steps,
+    a_page_agrees_with_the_kernel_of_each_time_namespace,
     dump_shows_every_field,
     system_says_what_each_clock_costs_and_who_answers,
     sigterm_leaves_a_clean_page,

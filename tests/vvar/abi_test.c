@@ -81,6 +81,19 @@ SIZE(vvar_header, 256);
 
 OFFSET(vvar_page, timeline, 256);
 SIZE(vvar_page, 4096);
+OFFSET(vvar_offset, sec, 0);
+OFFSET(vvar_offset, nsec, 8);
+SIZE(vvar_offset, 16);
+
+OFFSET(vvar_offsets, magic, 0);
+OFFSET(vvar_offsets, endian_tag, 4);
+OFFSET(vvar_offsets, abi_major, 8);
+OFFSET(vvar_offsets, abi_minor, 12);
+OFFSET(vvar_offsets, size, 16);
+OFFSET(vvar_offsets, monotonic, 32);
+OFFSET(vvar_offsets, boottime, 48);
+SIZE(vvar_offsets, 64);
+
 _Static_assert(VVAR_PAGE_SIZE == 4096u, "the page is 4096 bytes");
 _Static_assert(_Alignof(struct vvar_page) == 8, "one alignment on every ABI");
 
@@ -100,5 +113,8 @@ int main(void) {
   if (U64At(bytes, 40) != 0x1122334455667788u) return 1;
   if (U64At(bytes, 256 + 5 * 640 + 64 + 256 + 32 + 4 * 16 + 8) != 77) return 2;
   if (U64At(bytes, 256 + 640 + 64 + 128 + 24) != 78) return 3;
+  static struct vvar_offsets offsets;
+  offsets.boottime.sec = -100;
+  if ((int64_t)U64At((const unsigned char*)&offsets, 48) != -100) return 4;
   return 0;
 }

@@ -4,12 +4,15 @@
 // a kernel would use it. Its object must need nothing from outside (the
 // freestanding matrix runs nm -u on it, for each ISA and compiler).
 #include "clocks/native.h"
+#include "vvar/offset.h"
 #include "vvar/reader.h"
 #include "vvar/writer.h"
 
 namespace {
 
 using KernelReader = vvar::Reader<vvar::NativeClock>;
+using ContainerReader =
+    vvar::Reader<vvar::NativeClock, vvar::PageMemory, vvar::OffsetPage<>>;
 using KernelWriter = vvar::Writer<vvar::NativeClock>;
 
 // What <new> would declare: a kernel constructs its objects in place.
@@ -51,6 +54,32 @@ vvar::ReadStatus snapshot(const KernelReader* reader,
   return reader->Snapshot(out);
 }
 uint64_t age(const KernelReader* reader) { return reader->Age().age_ns; }
+
+void make_namespace(vvar_offsets* page, const vvar::ClockOffsets* offsets) {
+  vvar::FormatOffsets(*page, *offsets);
+}
+vvar::PageStatus enter_namespace(const void* page, size_t size,
+                                 const void* offsets, size_t offsets_size,
+                                 ContainerReader* reader) {
+  vvar::OffsetPage<> own;
+  const vvar::PageStatus status =
+      vvar::OffsetPage<>::Attach(offsets, offsets_size, &own);
+  if (status != vvar::PageStatus::kOk) return status;
+  return ContainerReader::Attach(page, size, 0, vvar::NativeClock(), reader,
+                                 own);
+}
+vvar::NsReading now_in_namespace(const ContainerReader* reader,
+                                 vvar::ClockId id) {
+  return reader->Now(id);
+}
+vvar::TimespecReading now_timespec_in_namespace(const ContainerReader* reader,
+                                                vvar::ClockId id) {
+  return reader->NowTimespec(id);
+}
+vvar::ReadStatus snapshot_in_namespace(const ContainerReader* reader,
+                                       vvar::SnapshotReading* out) {
+  return reader->Snapshot(out);
+}
 
 void format(vvar_page* page, const vvar::PageConfig* config) {
   vvar::FormatPage(*page, *config);

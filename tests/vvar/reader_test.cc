@@ -97,6 +97,106 @@ TEST(ReaderTest, GivesEveryClockExactly) {
   }
 }
 
+// What Linux's namespaces add to each clock, written down once more.
+Timespec OffsetOf(ClockId id, const ClockOffsets& offsets) {
+  switch (id) {
+    case ClockId::kMonotonic:
+    case ClockId::kMonotonicRaw:
+    case ClockId::kMonotonicCoarse:
+      return offsets.monotonic;
+    case ClockId::kBoottime:
+      return offsets.boottime;
+    default:
+      return {0, 0};
+  }
+}
+
+// Every clock, by every kind of read, is what the page says plus its offset;
+// what is no time of day, age and counter value, is not moved.
+template <class AnyReader, class Page>
+void ExpectMovedReads(const AnyReader& reader, Page& test,
+                      const ClockOffsets& offsets) {
+  for (const ClockRow& clock : kClockRows) {
+    const uint64_t expected =
+        test.Expected(clock) + TimespecToNs(OffsetOf(clock.id, offsets));
+    ForEachReadOf(
+        reader, clock, [&](const char* read, ReadStatus status, uint64_t ns) {
+          ASSERT_EQ(status, ReadStatus::kOk) << read << " " << clock.name;
+          ASSERT_EQ(ns, expected) << read << " " << clock.name;
+        });
+    ASSERT_LT(reader.NowTimespec(clock.id).nsec, kSec) << clock.name;
+  }
+  SnapshotReading moved = {};
+  SnapshotReading plain = {};
+  ASSERT_EQ(reader.Snapshot(&moved), ReadStatus::kOk);
+  ASSERT_EQ(test.MakeReader().Snapshot(&plain), ReadStatus::kOk);
+  ASSERT_EQ(moved.monotonic_coarse_ns,
+            plain.monotonic_coarse_ns + TimespecToNs(offsets.monotonic));
+  ASSERT_EQ(moved.realtime_coarse_ns, plain.realtime_coarse_ns);
+  ASSERT_EQ(moved.cycles, plain.cycles);
+  ASSERT_EQ(moved.error_ns, plain.error_ns);
+  ASSERT_EQ(moved.tai_offset_sec, plain.tai_offset_sec);
+  ASSERT_EQ(reader.Age().age_ns, test.MakeReader().Age().age_ns);
+}
+
+// Trap: T72
+TEST(ReaderTest, OffsetPageCoversEveryClock) {
+  using Clock = ManualClock<>;
+  constexpr uint32_t kLast = kSec - 1;
+  const struct {
+    const char* name;
+    ClockOffsets offsets;
+  } kRows[] = {
+      {"none", {}},
+      {"forward", {{1'000'000, 0}, {5, 0}}},
+      {"back", {{-100, 0}, {-1, 0}}},
+      {"a carry in each read", {{0, kLast}, {1, kLast}}},
+      {"back by a fraction", {{-1, 1}, {-1, 500'000'000}}},
+      {"below zero", {{-1'000'000, 3}, {-1'000'000, 4}}},
+      {"one of the two", {{0, 0}, {7, 7}}},
+      {"around", {{INT64_MAX, kLast}, {INT64_MIN, 1}}},
+  };
+  for (const auto& row : kRows) {
+    SCOPED_TRACE(row.name);
+    TestPage<> test;
+    vvar_offsets page = {};
+    FormatOffsets(page, row.offsets);
+    Reader<Clock, PageMemory, OffsetPage<>> on_page;
+    ASSERT_EQ((Reader<Clock, PageMemory, OffsetPage<>>::Attach(
+                  &test.page, sizeof(test.page), 0, test.clock(), &on_page,
+                  OffsetPage<>(&page))),
+              PageStatus::kOk);
+    const Reader<Clock, PageMemory, ClockOffsets> held(
+        &test.timeline(), test.clock(), row.offsets);
+    test.Warm();
+    for (int i = 0; i < 40; ++i) {
+      // Past, at and before the start of the newest line.
+      test.counter.value += static_cast<uint64_t>(i) * 13'999'973;
+      ExpectMovedReads(on_page, test, row.offsets);
+      ExpectMovedReads(held, test, row.offsets);
+      if (i % 4 == 0) test.Publish();
+      if (HasFatalFailure()) return;
+    }
+  }
+}
+
+TEST(ReaderTest, OffsetsMakeNoTimeOutOfAStatus) {
+  constexpr ClockOffsets kOffsets = {{1'000'000, 1}, {5, 1}};
+  TestPage<> test;
+  const Reader<ManualClock<>, PageMemory, ClockOffsets> reader(
+      &test.timeline(), test.clock(), kOffsets);
+  test.counter.value += 3'600 * kSec;
+  ExpectPreciseStatus(reader, ReadStatus::kStale);
+  const Reader<ManualClock<>, PageMemory, ClockOffsets> nothing;
+  for (const ClockRow& clock : kClockRows) {
+    ForEachReadOf(nothing, clock,
+                  [&](const char* read, ReadStatus status, uint64_t ns) {
+                    EXPECT_EQ(status, ReadStatus::kNotReady) << read;
+                    EXPECT_EQ(ns, 0u) << read << " " << clock.name;
+                  });
+  }
+}
+
 template <class Page>
 void ExpectReadsAcrossTheWrap() {
   constexpr uint64_t kMask = Page::Clock::kMask;
