@@ -28,6 +28,11 @@ struct Bracket {
   uint64_t midpoint() const { return before + (after - before) / 2; }
 };
 
+/// An error bound that says nothing: the kernel's own for a clock that nobody
+/// disciplines.
+/// Source: Linux include/linux/timex.h, NTP_PHASE_LIMIT: 16 s.
+inline constexpr uint64_t kUnknownErrorNs = 16'000'000'000;
+
 /// What a reference says of itself.
 struct ReferenceQuality {
   bool synchronised;
@@ -82,7 +87,6 @@ class KernelReference : public Reference {
   }
 
  private:
-  static constexpr uint64_t kUnknownErrorNs = 16'000'000'000;
   NativeClock clock_;
 };
 
