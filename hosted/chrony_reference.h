@@ -43,7 +43,7 @@ namespace vvar::hosted {
 /// /run/chrony/chronyd.sock.
 struct ChronyAddress {
   uint16_t port = 323;
-  std::string path;
+  std::string path = {};
 
   std::string Name() const {
     return path.empty() ? absl::StrCat("127.0.0.1:", port) : path;
