@@ -8,6 +8,7 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <sched.h>
 #include <stdint.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -20,9 +21,11 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "absl/strings/match.h"
 #include "clocks/native.h"
 #include "hosted/counter.h"
 #include "hosted/reference.h"
+#include "tests/hosted/child_process.h"
 #include "vvar/page.h"
 
 namespace vvar::hosted {
@@ -182,6 +185,29 @@ TEST_F(KernelVvarReferenceTest, MemoryThatFaultsIsRefusedNotTouched) {
   EXPECT_THAT(attach(beyond), HasSubstr("cannot be read: Bad address"));
   munmap(beyond, page);
   close(file);
+}
+
+// The kernel's own page of a time namespace, where this process may make one.
+TEST_F(KernelVvarReferenceTest, IsRefusedInATimeNamespace) {
+  constexpr int kRefusedRightly = 0;
+  constexpr int kNoNamespace = 77;
+  ChildProcess outside([&] {
+    if (unshare(CLONE_NEWTIME) != 0 &&
+        unshare(CLONE_NEWUSER | CLONE_NEWTIME) != 0) {
+      return kNoNamespace;
+    }
+    // Only children enter it.
+    ChildProcess inside([&] {
+      const absl::Status status = KernelVvarReference::Attach(clock_).status();
+      return absl::StrContains(status.message(), "time namespace")
+                 ? kRefusedRightly
+                 : 1;
+    });
+    return inside.Wait();
+  });
+  const int result = outside.Wait();
+  if (result == kNoNamespace) GTEST_SKIP() << "may not unshare(CLONE_NEWTIME)";
+  EXPECT_EQ(result, kRefusedRightly);
 }
 
 // Trap: T108 (the mode of the clock changes without notice)

@@ -214,6 +214,9 @@ class SimulatedDevice : public PtpDevice {
            static_cast<long double>(kEpochNs + ahead_ns - base_ns);
   }
 
+  // The counter when it last looked at its time.
+  uint64_t last_instant() const { return last_instant_; }
+
   int Ioctl(unsigned long request, void* argument) override {
     if (is_gone) return ENODEV;
     constexpr double kOverheadNs = 200;
@@ -251,13 +254,15 @@ class SimulatedDevice : public PtpDevice {
   static constexpr int64_t kBeganNs = 1'000'000'000'000;
   static constexpr int64_t kEpochNs = 1'763'764'837'000'000'000;
 
-  int64_t DeviceNs() const {
+  int64_t DeviceNs() {
+    last_instant_ = machine_.Counter();
     return static_cast<int64_t>(std::floor(NsAfter(0)));
   }
   int64_t KernelNs(ClockId clock) const {
     return static_cast<int64_t>(std::floor(machine_.NsAfter(clock, 0)));
   }
   ScriptedReference& machine_;
+  uint64_t last_instant_ = 0;
 };
 
 // The machine is the test's; a reference wants one of its own.
@@ -336,13 +341,38 @@ TEST_F(SimulatedPtpTest, ADeviceWithoutAWayIsRefusedNamingItAndEachIoctl) {
             HasSubstr("PTP_SYS_OFFSET: Inappropriate ioctl")));
 }
 
-TEST_F(SimulatedPtpTest, PreciseStampsMakeABracketAsNarrowAsTheKernels) {
-  device_->has_precise = true;
-  const std::unique_ptr<PtpReference> reference = MakeReference();
-  for (int i = 0; i < 100; ++i) {
-    machine_.AdvanceNs(1e6);
-    const uint64_t kernels = machine_.Read(ClockId::kRealtime).width();
-    EXPECT_LE(reference->Read(ClockId::kRealtime).width(), kernels + 100);
+// Trap: T106 (whichever way: the device's instant is in the bracket)
+TEST_F(SimulatedPtpTest, BracketsHoldTheDevicesInstantEachWay) {
+  struct Row {
+    const char* name;
+    bool has_precise;
+    bool has_extended;
+    // What the stamps leave open, and two readings of the kernel's clock.
+    uint64_t largest_width;
+  };
+  const Row kRows[] = {
+      {"Precise", true, true, 300},
+      {"Extended", false, true, 2400},
+      {"Basic", false, false, 2400},
+  };
+  for (const Row& row : kRows) {
+    SCOPED_TRACE(row.name);
+    auto device = std::make_unique<SimulatedDevice>(machine_);
+    const SimulatedDevice& simulated = *device;
+    device->has_precise = row.has_precise;
+    device->has_extended = row.has_extended;
+    const std::unique_ptr<PtpReference> reference =
+        PtpReference::Create(
+            PtpComparator::Create(std::move(device), "/dev/ptp7").value(),
+            std::make_unique<BorrowedReference>(machine_), {})
+            .value();
+    for (int i = 0; i < 10'000; ++i) {
+      machine_.AdvanceCycles(2'500'000 + 7919 * static_cast<uint64_t>(i) % 97);
+      const Bracket bracket = reference->Read(ClockId::kRealtime);
+      ASSERT_LE(bracket.before, simulated.last_instant());
+      ASSERT_GE(bracket.after, simulated.last_instant());
+      ASSERT_LE(bracket.width(), row.largest_width);
+    }
   }
 }
 
