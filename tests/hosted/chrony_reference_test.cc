@@ -11,7 +11,9 @@
 #include <gtest/gtest.h>
 #include <netinet/in.h>
 #include <stdint.h>
+#include <stdlib.h>
 #include <sys/socket.h>
+#include <sys/un.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -72,7 +74,8 @@ TEST(ChronyAddressTest, IsAPortOrAPath) {
 
 // --- a scripted chronyd, in simulated time -----------------------------------
 
-// The socket of one. The test looks at what came and answers, or does not.
+// The socket of one: a port, or a path. The test looks at what came and
+// answers, or does not.
 class ScriptedChronyd {
  public:
   ScriptedChronyd() : fd_(socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0)) {
@@ -83,6 +86,15 @@ class ScriptedChronyd {
     bind(fd_, reinterpret_cast<const sockaddr*>(&address), size);
     getsockname(fd_, reinterpret_cast<sockaddr*>(&address), &size);
     address_.port = ntohs(address.sin_port);
+  }
+  explicit ScriptedChronyd(const std::string& path)
+      : fd_(socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0)) {
+    address_.path = path;
+    sockaddr_un address = {};
+    address.sun_family = AF_UNIX;
+    path.copy(address.sun_path, sizeof(address.sun_path) - 1);
+    unlink(path.c_str());
+    bind(fd_, reinterpret_cast<const sockaddr*>(&address), sizeof(address));
   }
   ~ScriptedChronyd() { Die(); }
   ScriptedChronyd(const ScriptedChronyd&) = delete;
@@ -97,9 +109,10 @@ class ScriptedChronyd {
   // Whether it was asked since the last time.
   bool WasAsked() {
     char request[1024];
-    socklen_t size = sizeof(client_);
-    const ssize_t got = recvfrom(fd_, request, sizeof(request), MSG_DONTWAIT,
-                                 reinterpret_cast<sockaddr*>(&client_), &size);
+    client_size_ = sizeof(client_);
+    const ssize_t got =
+        recvfrom(fd_, request, sizeof(request), MSG_DONTWAIT,
+                 reinterpret_cast<sockaddr*>(&client_), &client_size_);
     if (got != static_cast<ssize_t>(kChronyTrackingBytes)) return false;
     std::copy(request + 8, request + 12, sequence_);
     return true;
@@ -118,13 +131,14 @@ class ScriptedChronyd {
     reply[96] = 0x0a;  // Exponent 5, coefficient 1: 2^(5 - 25).
     reply[99] = 1;
     sendto(fd_, reply, sizeof(reply), 0,
-           reinterpret_cast<const sockaddr*>(&client_), sizeof(client_));
+           reinterpret_cast<const sockaddr*>(&client_), client_size_);
   }
 
  private:
   int fd_;
   ChronyAddress address_;
-  sockaddr_in client_ = {};
+  sockaddr_storage client_ = {};
+  socklen_t client_size_ = 0;
   char sequence_[4] = {};
 };
 
@@ -245,6 +259,35 @@ TEST_F(ScriptedChronyTest, WithoutAChronydTheKernelsWordHolds) {
   EXPECT_THAT(std::string(reference.status().message()),
               AllOf(HasSubstr(chronyd_.address().Name()),
                     HasSubstr("Connection refused")));
+}
+
+TEST_F(ScriptedChronyTest, ARestartedOneIsFoundAtItsSocketsPath) {
+  char folder[] = "/tmp/vvar_chronyd.XXXXXX";
+  ASSERT_NE(mkdtemp(folder), nullptr);
+  const std::string path = absl::StrCat(folder, "/sock");
+  std::optional<ScriptedChronyd> chronyd(path);
+  {
+    ChronyReference reference(std::make_unique<Borrowed>(machine_),
+                              chronyd->address());
+    ASSERT_TRUE(chronyd->WasAsked());
+    chronyd->Answer();
+    EXPECT_TRUE(reference.Quality().synchronised);
+    chronyd->Die();
+    chronyd.emplace(path);
+    bool was_asked = false;
+    for (int second = 0; second < 3 && !was_asked; ++second) {
+      machine_.AdvanceNs(1e9);
+      reference.Quality();
+      was_asked = chronyd->WasAsked();
+    }
+    ASSERT_TRUE(was_asked) << reference.status();
+    chronyd->Answer();
+    EXPECT_LE(reference.Quality().max_error_ns, kDispersionNs + 2);
+  }
+  // It leaves no name of its own behind.
+  chronyd.reset();
+  unlink(path.c_str());
+  EXPECT_EQ(rmdir(folder), 0);
 }
 
 TEST_F(ScriptedChronyTest, ASocketThatIsNotThereIsNamed) {
