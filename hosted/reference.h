@@ -30,6 +30,11 @@ struct Bracket {
   uint64_t midpoint() const { return before + (after - before) / 2; }
 };
 
+/// An error bound that says nothing: the kernel's own for a clock that nobody
+/// disciplines.
+/// Source: Linux include/linux/timex.h, NTP_PHASE_LIMIT: 16 s.
+inline constexpr uint64_t kUnknownErrorNs = 16'000'000'000;
+
 /// What a reference says of itself.
 struct ReferenceQuality {
   bool synchronised;
@@ -99,7 +104,6 @@ class KernelReference : public Reference {
   static_assert(TIME_OK == VVAR_LEAP_NONE && TIME_INS == VVAR_LEAP_INSERT &&
                 TIME_DEL == VVAR_LEAP_DELETE &&
                 TIME_OOP == VVAR_LEAP_INSERTED && TIME_WAIT == VVAR_LEAP_DONE);
-  static constexpr uint64_t kUnknownErrorNs = 16'000'000'000;
   NativeClock clock_;
   ClockOffsets own_;
 };

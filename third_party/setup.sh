@@ -23,7 +23,12 @@ readonly TEST_PACKAGES=(
   "g++-12-multilib libc6-dev-i386"
   "qemu-user-static"
   "clang-format"
+  "libcap2 libgnutls30 libnettle8 libseccomp2" # chronyd's.
 )
+
+# chronyd for tests is unpacked here and not installed: the package would remove
+# the machine's own time daemon, and start one that steers its clock.
+readonly CHRONY=/opt/vvar-tests/chrony
 
 # Plots.
 readonly BENCH_PACKAGES=(
@@ -73,9 +78,24 @@ install_groups() {
   bazel shutdown || true
 }
 
+# Puts Debian's chrony into its folder, if it is not there.
+unpack_chrony() {
+  [[ ! -x $CHRONY/usr/sbin/chronyd ]] || return 0
+  local download
+  download=$(mktemp -d)
+  (cd "$download" && apt-get -q download chrony) &&
+    as_root mkdir -p "$CHRONY" &&
+    as_root dpkg -x "$download"/chrony_*.deb "$CHRONY" ||
+    echo "setup.sh: could not unpack chrony" >&2
+  rm -rf "$download"
+}
+
 cd "$(dirname "$0")/.."
 case ${1-} in
-  tests) install_groups "${BUILD_PACKAGES[@]}" "${TEST_PACKAGES[@]}" ;;
+  tests)
+    install_groups "${BUILD_PACKAGES[@]}" "${TEST_PACKAGES[@]}"
+    unpack_chrony
+    ;;
   bench) install_groups "${BUILD_PACKAGES[@]}" "${BENCH_PACKAGES[@]}" ;;
   *)
     echo "usage: third_party/setup.sh tests | bench" >&2

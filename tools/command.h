@@ -17,6 +17,8 @@ ABSL_DECLARE_FLAG(std::string, clock);
 ABSL_DECLARE_FLAG(std::string, format);
 ABSL_DECLARE_FLAG(absl::Duration, tick);
 ABSL_DECLARE_FLAG(absl::Duration, max_age);
+ABSL_DECLARE_FLAG(std::string, reference);
+ABSL_DECLARE_FLAG(std::string, max_error_from);
 ABSL_DECLARE_FLAG(double, seconds);
 
 namespace vvar::tools {

@@ -9,6 +9,7 @@
 
 #include <memory>
 #include <string>
+#include <utility>
 
 #include "absl/flags/flag.h"
 #include "absl/status/status.h"
@@ -20,10 +21,10 @@
 #include "hosted/counter.h"
 #include "hosted/reference.h"
 #include "hosted/shared_page.h"
-#include "hosted/time_namespace.h"
 #include "hosted/updater.h"
 #include "tools/command.h"
 #include "tools/names.h"
+#include "tools/reference.h"
 
 namespace vvar::tools {
 namespace {
@@ -33,6 +34,7 @@ hosted::TickLoop* running_loop = nullptr;
 void OnSignal(int) { running_loop->Stop(); }
 
 nlohmann::ordered_json Describe(const hosted::Updater& updater,
+                                const NamedReference& reference,
                                 const CounterInfo<NativeClock>& counter,
                                 const vvar_page& page,
                                 const hosted::UpdaterOptions& options) {
@@ -47,15 +49,26 @@ nlohmann::ordered_json Describe(const hosted::Updater& updater,
       {"counter_hz_source",
        NameOf(hz == counter.hz ? counter.hz_source : HzSource::kCalibrated)},
       {"measured_hz", updater.discipline().measured_hz()},
-      {"reference", "kernel clock"},
+      {"reference", reference.name},
+      {"reference_note", reference.name_note},
       {"reference_clocksource", hosted::KernelClocksource()},
       {"reference_synchronised", quality.synchronised},
       {"reference_max_error_ns", quality.max_error_ns},
+      {"max_error_from", reference.max_error_from},
+      {"max_error_note", reference.max_error_note},
       {"continued", updater.continued()},
       {"tick_ns", absl::ToInt64Nanoseconds(options.tick)},
       {"max_age_ns", absl::ToInt64Nanoseconds(options.max_age)},
       {"pid", getpid()},
   };
+}
+
+/// A value of the report, and why it is so.
+std::string WithNote(const nlohmann::ordered_json& report, const char* value,
+                     const char* note) {
+  const std::string why = report[note].get<std::string>();
+  return report[value].get<std::string>() +
+         (why.empty() ? "" : " (" + why + ")");
 }
 
 void PrintStart(const nlohmann::ordered_json& start) {
@@ -75,13 +88,16 @@ void PrintStart(const nlohmann::ordered_json& start) {
                start["counter_hz"].get<int64_t>(),
                start["counter_hz_source"].get<std::string>(),
                start["measured_hz"].get<int64_t>());
-  absl::PrintF("reference  kernel clock (clocksource %s), %s, error bound %s\n",
+  absl::PrintF("reference  %s (clocksource %s), %s, error bound %s\n",
+               WithNote(start, "reference", "reference_note"),
                start["reference_clocksource"].get<std::string>(),
                start["reference_synchronised"].get<bool>()
                    ? "synchronised"
-                   : "not synchronised: no daemon disciplines it",
+                   : "not synchronised: nobody vouches for it",
                absl::FormatDuration(absl::Nanoseconds(
                    start["reference_max_error_ns"].get<int64_t>())));
+  absl::PrintF("error from %s\n",
+               WithNote(start, "max_error_from", "max_error_note"));
   absl::PrintF("tick       %s; readers refuse the page after %s\n",
                absl::FormatDuration(absl::GetFlag(FLAGS_tick)),
                absl::FormatDuration(absl::GetFlag(FLAGS_max_age)));
@@ -108,7 +124,7 @@ void PrintEnd(const hosted::Updater& updater, const vvar_page& page) {
     return;
   }
   absl::PrintF(
-      "stopped    %d ticks; offset to the kernel %+.1f ns, at most %.1f; "
+      "stopped    %d ticks; offset to the reference %+.1f ns, at most %.1f; "
       "frequency %+.1f ppb; %d late publications; %d brackets rejected, %d "
       "large offsets, %d steps\n",
       health.ticks, health.last_offset_ns, health.max_offset_ns,
@@ -132,15 +148,14 @@ ExitCode Serve() {
   const absl::StatusOr<CounterInfo<NativeClock>> counter =
       hosted::FindCounter();
   if (!counter.ok()) return Fail(counter.status());
-  const absl::StatusOr<ClockOffsets> own = hosted::TimeNamespaceOffsets();
-  if (!own.ok()) return Fail(own.status());
+  absl::StatusOr<NamedReference> reference = MakeReference(counter->clock);
+  if (!reference.ok()) return Fail(reference.status());
   absl::StatusOr<hosted::WritablePage> page =
       hosted::WritablePage::Open(name, hosted::ConfigFor(*counter, options));
   if (!page.ok()) return Fail(page.status());
 
-  hosted::Updater updater(
-      page->bytes(), *counter,
-      std::make_unique<hosted::KernelReference>(counter->clock, *own), options);
+  hosted::Updater updater(page->bytes(), *counter,
+                          std::move(reference->reference), options);
   absl::StatusOr<std::unique_ptr<hosted::TickLoop>> loop =
       hosted::TickLoop::Create(updater.tick_ns());
   if (!loop.ok()) return Fail(loop.status());
@@ -150,7 +165,7 @@ ExitCode Serve() {
   sigaction(SIGTERM, &action, nullptr);
   sigaction(SIGINT, &action, nullptr);
 
-  PrintStart(Describe(updater, *counter, page->bytes(), options));
+  PrintStart(Describe(updater, *reference, *counter, page->bytes(), options));
   (*loop)->Run(updater);
   updater.Finish();
   PrintEnd(updater, page->bytes());

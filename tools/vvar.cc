@@ -20,6 +20,8 @@ ABSL_FLAG(std::string, format, "text", "text or json");
 ABSL_FLAG(absl::Duration, tick, absl::Milliseconds(1), "time between updates");
 ABSL_FLAG(absl::Duration, max_age, absl::Seconds(2),
           "age at which readers refuse the page");
+ABSL_FLAG(std::string, reference, "kernel", "clock that a page follows");
+ABSL_FLAG(std::string, max_error_from, "kernel", "who bounds its error");
 ABSL_FLAG(double, seconds, 10, "how long to watch");
 
 namespace vvar::tools {
@@ -50,6 +52,12 @@ flags
   --tick=DURATION         serve: time between updates, 100us to 1s (default 1ms)
   --max_age=DURATION      serve: readers refuse a line older than this, 4 ticks
                           to 1h (default 2s)
+  --reference=REFERENCE   serve: the clock to follow: kernel (default);
+                          kernel-vvar, the parameters of the kernel's own vDSO,
+                          or the kernel where they are not known; /dev/ptpN
+  --max_error_from=WHO    serve: who bounds the error: kernel (default); chrony,
+                          a chronyd asked at 127.0.0.1:323; chrony:PORT;
+                          chrony:/SOCKET
   --seconds=N             watch: how long; 0: until interrupted (default 10)
 
 exit codes

@@ -7,6 +7,7 @@ Prints `CASE name PASSED|FAILED reason` for each case."""
 import json
 import os
 import signal
+import socket
 import struct
 import subprocess
 import sys
@@ -84,7 +85,8 @@ def help_names_every_command_and_exit_code(_):
     done = run("--help")
     assert done.returncode == 0
     for word in ["serve", "now", "watch", "dump", "system", "--page", "--tick",
-                 "--format", "--clock", "--seconds", "--max_age"] + CLOCKS:
+                 "--format", "--clock", "--seconds", "--max_age",
+                 "--reference", "--max_error_from"] + CLOCKS:
         assert word in done.stdout, word
     for code in range(12):
         assert " %d  " % code in done.stdout, code
@@ -104,6 +106,19 @@ def wrong_usage_is_told_with_the_value_and_what_was_expected(page):
     check_error(run("serve", "--page=" + page, "--max_age=1ms"), 2, "max_age",
                 "4 ticks")
     check_error(run("watch", "--page=" + page, "--seconds=-1"), 2, "-1")
+    serve = ("serve", "--page=" + page)
+    check_error(run(*serve, "--reference=sundial"), 2, "sundial", "kernel-vvar",
+                "/dev/ptpN")
+    check_error(run(*serve, "--reference=/dev/ptp-none"), 2, "/dev/ptp-none",
+                "No such file")
+    check_error(run(*serve, "--reference=/dev/null"), 2, "/dev/null",
+                "PTP_SYS_OFFSET_PRECISE", "Inappropriate ioctl")
+    check_error(run(*serve, "--max_error_from=ntp"), 2, "ntp", "chrony:PORT")
+    check_error(run(*serve, "--max_error_from=chronyd"), 2, "chronyd", "chrony")
+    check_error(run(*serve, "--max_error_from=chrony:65536"), 2, "65536",
+                "1 to 65535")
+    check_error(run(*serve, "--max_error_from=chrony",
+                    "--reference=/dev/ptp0"), 2, "system clock", "kernel-vvar")
     assert not os.path.exists(page)
 
 
@@ -186,6 +201,28 @@ def now_with_a_page_is_answered_by_the_page_and_lies_in_the_bracket(page):
             assert before <= clock["sec"] * 10**9 + clock["nsec"] <= after
             assert clock["bound_ns"] > 0
             assert clock["status"] in ("synchronised", "unsynchronised")
+
+
+def the_kernels_parameters_are_followed_or_refused_with_the_reason(page):
+    with Server(page, "--reference=kernel-vvar") as server:
+        name, why = (server.start[key] for key in ("reference",
+                                                   "reference_note"))
+        assert (name, why) == ("kernel vvar", "") or (
+            name == "kernel clock" and why), (name, why)
+        code, seen = report("watch", "--page=" + page, "--seconds=1")
+    assert code == 0
+    for clock in seen["clocks"]:
+        assert clock["backward_steps"] == 0, clock
+
+
+def without_chronyd_the_kernel_bounds_the_error(page):
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    with Server(page, "--max_error_from=chrony:%d" % port) as server:
+        assert server.start["max_error_from"].endswith("127.0.0.1:%d" % port)
+        assert "Connection refused" in server.start["max_error_note"]
+        assert report("now", "--page=" + page)[0] == 0
 
 
 def watch_reports_every_clock_without_backward_steps(page):
@@ -338,6 +375,8 @@ CASES = [
     a_reader_without_permission_is_told_so,
     now_without_a_page_is_answered_by_the_system,
     now_with_a_page_is_answered_by_the_page_and_lies_in_the_bracket,
+    the_kernels_parameters_are_followed_or_refused_with_the_reason,
+    without_chronyd_the_kernel_bounds_the_error,
     watch_reports_every_clock_without_backward_steps,
     a_page_agrees_with_the_kernel_of_each_time_namespace,
     dump_shows_every_field,
