@@ -19,6 +19,8 @@ ABSL_DECLARE_FLAG(absl::Duration, tick);
 ABSL_DECLARE_FLAG(absl::Duration, max_age);
 ABSL_DECLARE_FLAG(std::string, reference);
 ABSL_DECLARE_FLAG(std::string, max_error_from);
+ABSL_DECLARE_FLAG(std::string, on_step);
+ABSL_DECLARE_FLAG(std::string, on_leap);
 ABSL_DECLARE_FLAG(double, seconds);
 
 namespace vvar::tools {

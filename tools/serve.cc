@@ -19,6 +19,7 @@
 #include "absl/time/time.h"
 #include "hosted/clock.h"
 #include "hosted/counter.h"
+#include "hosted/realtime_steering.h"
 #include "hosted/reference.h"
 #include "hosted/shared_page.h"
 #include "hosted/updater.h"
@@ -57,6 +58,8 @@ nlohmann::ordered_json Describe(const hosted::Updater& updater,
       {"max_error_from", reference.max_error_from},
       {"max_error_note", reference.max_error_note},
       {"continued", updater.continued()},
+      {"on_step", absl::GetFlag(FLAGS_on_step)},
+      {"on_leap", absl::GetFlag(FLAGS_on_leap)},
       {"tick_ns", absl::ToInt64Nanoseconds(options.tick)},
       {"max_age_ns", absl::ToInt64Nanoseconds(options.max_age)},
       {"pid", getpid()},
@@ -104,6 +107,28 @@ void PrintStart(const nlohmann::ordered_json& start) {
   fflush(stdout);
 }
 
+/// What --on_step and --on_leap ask for. Error: OutOfRange, naming the value.
+absl::StatusOr<hosted::RealtimePolicy> RealtimePolicyOfFlags() {
+  hosted::RealtimePolicy policy;
+  const std::string step = absl::GetFlag(FLAGS_on_step);
+  if (step == "slew") {
+    policy.on_step = hosted::StepPolicy::kSlew;
+  } else if (step == "refuse") {
+    policy.on_step = hosted::StepPolicy::kRefuse;
+  } else if (step != "follow") {
+    return absl::OutOfRangeError(
+        absl::StrCat("--on_step=", step, "; expected follow, slew or refuse"));
+  }
+  const std::string leap = absl::GetFlag(FLAGS_on_leap);
+  if (leap == "smear") {
+    policy.on_leap = hosted::LeapPolicy::kSmear;
+  } else if (leap != "step") {
+    return absl::OutOfRangeError(
+        absl::StrCat("--on_leap=", leap, "; expected step or smear"));
+  }
+  return policy;
+}
+
 void PrintEnd(const hosted::Updater& updater, const vvar_page& page) {
   const hosted::DisciplineHealth& health = updater.discipline().health();
   const vvar_writer_stats& stats = page.timeline[0].stats;
@@ -115,6 +140,8 @@ void PrintEnd(const hosted::Updater& updater, const vvar_page& page) {
       {"rejected_brackets", health.rejected_brackets},
       {"large_offsets", health.large_offsets},
       {"realtime_steps", health.realtime_steps},
+      {"refused_ns", health.refused_ns},
+      {"rejoins", health.rejoins},
       {"late_publications", PageMemory::Load(stats.late_publications)},
       {"max_lateness_cycles", PageMemory::Load(stats.max_lateness_cycles)},
       {"redated_lines", PageMemory::Load(stats.redated_lines)},
@@ -126,10 +153,15 @@ void PrintEnd(const hosted::Updater& updater, const vvar_page& page) {
   absl::PrintF(
       "stopped    %d ticks; offset to the reference %+.1f ns, at most %.1f; "
       "frequency %+.1f ppb; %d late publications; %d brackets rejected, %d "
-      "large offsets, %d steps\n",
+      "large offsets, %d steps, %d rejoins\n",
       health.ticks, health.last_offset_ns, health.max_offset_ns,
       health.frequency_ppb, PageMemory::Load(stats.late_publications),
-      health.rejected_brackets, health.large_offsets, health.realtime_steps);
+      health.rejected_brackets, health.large_offsets, health.realtime_steps,
+      health.rejoins);
+  if (health.refused_ns != 0) {
+    absl::PrintF("refused    a step of the reference by %s\n",
+                 absl::FormatDuration(absl::Nanoseconds(health.refused_ns)));
+  }
 }
 
 }  // namespace
@@ -142,6 +174,9 @@ ExitCode Serve() {
   hosted::UpdaterOptions options;
   options.tick = absl::GetFlag(FLAGS_tick);
   options.max_age = absl::GetFlag(FLAGS_max_age);
+  const absl::StatusOr<hosted::RealtimePolicy> policy = RealtimePolicyOfFlags();
+  if (!policy.ok()) return Fail(policy.status());
+  options.realtime = *policy;
   if (const absl::Status valid = hosted::CheckOptions(options); !valid.ok()) {
     return Fail(absl::OutOfRangeError(absl::StrCat("--", valid.message())));
   }

@@ -22,6 +22,8 @@ ABSL_FLAG(absl::Duration, max_age, absl::Seconds(2),
           "age at which readers refuse the page");
 ABSL_FLAG(std::string, reference, "kernel", "clock that a page follows");
 ABSL_FLAG(std::string, max_error_from, "kernel", "who bounds its error");
+ABSL_FLAG(std::string, on_step, "follow", "what REALTIME does when it is set");
+ABSL_FLAG(std::string, on_leap, "step", "how a leap second is made");
 ABSL_FLAG(double, seconds, 10, "how long to watch");
 
 namespace vvar::tools {
@@ -58,6 +60,11 @@ flags
   --max_error_from=WHO    serve: who bounds the error: kernel (default); chrony,
                           a chronyd asked at 127.0.0.1:323; chrony:PORT;
                           chrony:/SOCKET
+  --on_step=POLICY        serve: when the reference's REALTIME is set: follow
+                          (default) at the next tick; slew there at 500 ppm;
+                          refuse it and be unsynchronised. MONOTONIC never moves
+  --on_leap=POLICY        serve: a leap second it announces: step (default), as
+                          Linux does; smear, linearly from noon to noon
   --seconds=N             watch: how long; 0: until interrupted (default 10)
 
 exit codes
