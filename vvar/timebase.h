@@ -66,6 +66,17 @@ constexpr uint64_t NsAfter(Timebase base, Scale scale, uint64_t cycles) {
          CyclesToNs(cycles, scale, base.nsec_shifted);
 }
 
+/// Returns the time `cycles` before `base`: floor, like NsAfter().
+constexpr uint64_t NsBefore(Timebase base, Scale scale, uint64_t cycles) {
+  const ShiftedNs back = CyclesToShiftedNs(cycles, scale, 0);
+  // What is left of base's ns, less what is left of back's: above -1.
+  const uint64_t rest =
+      base.nsec_shifted < back.remainder_shifted
+          ? UINT64_MAX
+          : (base.nsec_shifted - back.remainder_shifted) >> (scale.shift & 63);
+  return static_cast<uint64_t>(base.sec) * kNsPerSec + rest - back.ns;
+}
+
 /// Returns the time `cycles` after `base`: floor, like NsAfter().
 constexpr Timespec TimespecAfter(Timebase base, Scale scale, uint64_t cycles) {
   uint64_t sec = static_cast<uint64_t>(base.sec);
@@ -172,6 +183,23 @@ struct Line {
                scale.shift);
   }
 };
+
+/// Copies a line field by field: an assignment may become a call of memcpy.
+constexpr void CopyLine(const Line& from, Line& to) {
+  to.cycle_start = from.cycle_start;
+  to.max_cycles = from.max_cycles;
+  to.scale = from.scale;
+  to.raw_mult = from.raw_mult;
+  to.counter_id = from.counter_id;
+  to.status = from.status;
+  for (uint32_t i = 0; i < VVAR_BASES; ++i) to.base[i] = from.base[i];
+  to.error_ns = from.error_ns;
+  to.error_growth_ppb = from.error_growth_ppb;
+  for (uint32_t i = 0; i < VVAR_COARSES; ++i) to.coarse[i] = from.coarse[i];
+  to.tai_offset_sec = from.tai_offset_sec;
+  to.leap_state = from.leap_state;
+  to.was_set_count = from.was_set_count;
+}
 
 }  // namespace vvar
 

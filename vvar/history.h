@@ -1,0 +1,389 @@
+// SPDX-License-Identifier: MIT
+//
+// The lines that a timeline had lately, kept by a reader: so that a stamp is
+// converted with the line it was taken on, and a deadline with the line it
+// falls on. Freestanding core; the embedder owns it, nothing is allocated. It
+// takes its lines from a Reader and never touches a page.
+#ifndef VVAR_HISTORY_H_
+#define VVAR_HISTORY_H_
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "vvar/clock_table.h"
+#include "vvar/clocksource.h"
+#include "vvar/conversion.h"
+#include "vvar/page.h"
+#include "vvar/reading.h"
+#include "vvar/scale.h"
+#include "vvar/timebase.h"
+
+namespace vvar {
+
+/// The newest lines of one timeline: what Capture() found, at most kCapacity.
+///
+/// Each line has an exact span: up to the line that followed it, if that one
+/// was captured too; otherwise as far as the counter had come when the line was
+/// last captured as the current one. A stamp in there converts to what was
+/// published for it, whatever was published since. Two lines are on a page: who
+/// captures at least once for each publication has no gap, and who captures
+/// after the last stamp was taken finds all of them exact, as long as the
+/// oldest is held.
+///
+/// Elsewhere a value is extrapolated from the nearest span, and error_ns is
+/// what that line's slope may be off by, as its writer vouches
+/// (error_growth_ppb over the distance), plus, in a gap, by how much it misses
+/// the line at the other end. This bounds the distance to the published time if
+/// the lines that were missed kept to that rate, or if what moved them apart
+/// moved them one way.
+///
+/// A publication that came late changed what readers saw when it became
+/// visible; here it counts from its start.
+///
+/// Range: a stamp is less than half the counter's range from the newest line's
+/// start. Context: any; the owner synchronises Capture() with the rest.
+template <ClockSource Clock, uint32_t kCapacity = 64>
+class History {
+  static_assert(kCapacity >= 2 && (kCapacity & (kCapacity - 1)) == 0,
+                "a power of two, to hold a page's two lines at least");
+
+ public:
+  /// Takes what is new on the reader's page. Error: unless kOk, only what was
+  /// held stays, as it was. Lines that do not continue those held (another
+  /// page, a counter that was set back, a pause of half the counter's range)
+  /// replace them.
+  template <class AnyReader>
+  ReadStatus Capture(const AnyReader& reader) {
+    typename AnyReader::Pair pair;
+    const ReadStatus status = reader.CopyLines(&pair);
+    if (status != ReadStatus::kOk || !IsUsable(pair)) return status;
+    if (!IsNewest(pair)) {
+      if (!Continues(pair)) Forget();
+      const uint32_t before = pair.publications - 1;
+      if (pair.has_previous && IsUsable(pair.previous) &&
+          (size_ == 0 || PublicationsAfter(before) != 0)) {
+        Push(pair.previous, before);
+      }
+      Push(pair, pair.publications);
+    }
+    const int64_t age = Delta(pair.cycles, Newest().line.cycle_start);
+    if (age > 0) Newest().exact_cycles = static_cast<uint64_t>(age);
+    return status;
+  }
+
+  /// Holds no line any more.
+  void Forget() { size_ = 0; }
+  /// How many lines are held.
+  uint32_t size() const { return size_; }
+
+  /// Returns the time at counter value `cycles`. Range: not the coarse clocks.
+  /// Error: error_ns, and truncation, < 1 ns.
+  [[nodiscard]] NsConversion NsAt(ClockId id, uint64_t cycles) const {
+    const ClockRow row = kClocks.RowOf(id);
+    const ConversionStatus refusal = RefusalOf(row);
+    if (refusal != ConversionStatus::kExact) return {0, 0, refusal};
+    return NsOf(Locate(cycles), row.index, cycles);
+  }
+
+  /// Converts `count` stamps, in any order, each as NsAt() above. Returns the
+  /// largest error and the worst status. Stamps are taken kChunk at a time:
+  /// those that lie in the exact span of one line go through ConvertChunk().
+  /// Range: the arrays do not overlap.
+  BatchConversion NsAt(ClockId id, const uint64_t* cycles, uint64_t* ns,
+                       size_t count) const {
+    const ClockRow row = kClocks.RowOf(id);
+    BatchConversion worst = {0, RefusalOf(row)};
+    if (worst.status != ConversionStatus::kExact) {
+      for (size_t i = 0; i < count; ++i) ns[i] = 0;
+      return worst;
+    }
+    for (; count >= kChunk; count -= kChunk, cycles += kChunk, ns += kChunk) {
+      const Place first = Locate(cycles[0]);
+      if (first.status != ConversionStatus::kExact ||
+          !ConvertChunk(first.entry->line, row.index, LastShort(*first.entry),
+                        kMask, cycles, ns)) {
+        ConvertEach(row.index, cycles, ns, kChunk, worst);
+      }
+    }
+    ConvertEach(row.index, cycles, ns, count, worst);
+    return worst;
+  }
+
+  /// Fills in every clock at counter value `cycles`, such as a device stamped:
+  /// where exact, as Reader::Snapshot() would have there. Returns the largest
+  /// of the conversions' errors; out->error_ns bounds the true time instead.
+  /// Error: `*out` is untouched when nothing was captured.
+  [[nodiscard]] BatchConversion SnapshotAt(uint64_t cycles,
+                                           SnapshotReading* out) const {
+    BatchConversion worst = {0, ConversionStatus::kNothingCaptured};
+    if (size_ == 0) return worst;
+    worst.status = ConversionStatus::kExact;
+    const Place place = Locate(cycles);
+    const Line& line = place.entry->line;
+    const auto ns_of = [&](uint32_t index) {
+      const NsConversion each = NsOf(place, index, cycles);
+      Worsen(worst, each);
+      return each.ns;
+    };
+    out->cycles = cycles & kMask;
+    out->realtime_ns = ns_of(VVAR_BASE_REALTIME);
+    out->monotonic_ns = ns_of(VVAR_BASE_MONOTONIC);
+    out->monotonic_raw_ns = ns_of(VVAR_BASE_MONOTONIC_RAW);
+    out->boottime_ns = ns_of(VVAR_BASE_BOOTTIME);
+    out->tai_ns = ns_of(VVAR_BASE_TAI);
+    out->realtime_coarse_ns = TimespecToNs(line.coarse[VVAR_COARSE_REALTIME]);
+    out->monotonic_coarse_ns = TimespecToNs(line.coarse[VVAR_COARSE_MONOTONIC]);
+    const int64_t age = Delta(cycles, line.cycle_start);
+    out->error_ns =
+        ErrorNsAfter(line.error_ns, DurationNs(Magnitude(age), line.scale),
+                     line.error_growth_ppb);
+    out->tai_offset_sec = line.tai_offset_sec;
+    out->clock_status = line.status;
+    return worst;
+  }
+
+  /// Returns the least counter value at which a clock shows `ns` or later: of a
+  /// deadline, where to arm a timer. Never early, late by less than a cycle.
+  ///
+  /// kProjected: it moves if a line with another slope begins before: convert
+  /// again after a publication. kBeyondMax: the same, more so; beyond half the
+  /// counter's range the value is the farthest there is, and early. kTooOld:
+  /// the clock was there before all that is held; the value is the oldest
+  /// line's start. kGap: by the line before the gap.
+  /// Range: no clock that can be stepped (REALTIME, TAI): kUnknownClock. `ns`
+  /// within 2^63 of the clock.
+  [[nodiscard]] CyclesConversion CyclesAt(ClockId id, uint64_t ns) const {
+    const ClockRow row = kClocks.RowOf(id);
+    const ConversionStatus refusal =
+        CanStep(row.index) ? ConversionStatus::kUnknownClock : RefusalOf(row);
+    if (refusal != ConversionStatus::kExact) return {0, refusal};
+    uint32_t begun = 0;  // How many lines begin before the deadline.
+    for (uint32_t above = size_; begun < above;) {
+      const uint32_t middle = begun + (above - begun) / 2;
+      const Line& line = At(middle).line;
+      const uint64_t start_ns =
+          NsOnLine(line, row.index, line.cycle_start, kBits);
+      if (static_cast<int64_t>(ns - start_ns) > 0) {
+        begun = middle + 1;
+      } else {
+        above = middle;
+      }
+    }
+    if (begun == 0) return {At(0).line.cycle_start, ConversionStatus::kTooOld};
+    return CyclesOn(begun - 1, CyclesUntil(At(begun - 1).line, row.index, ns));
+  }
+
+ private:
+  static constexpr uint32_t kBits = Clock::kCounterBits;
+  static constexpr uint64_t kMask = UINT64_MAX >> (64 - kBits);
+  static constexpr uint32_t kPublicationMask = UINT32_MAX >> 1;
+
+  struct Entry {
+    Line line;
+    uint32_t publication;
+    uint64_t exact_cycles;  ///< The line is exact in [0, this] after its start.
+  };
+
+  /// Where a counter value lies: the line to convert it with, and, unless that
+  /// is exact there, how far beyond its exact span. In a gap also the line at
+  /// the other side, and its nearest exact counter value.
+  struct Place {
+    const Entry* entry;
+    ConversionStatus status;
+    uint64_t distance_cycles = 0;
+    const Entry* other = nullptr;
+    uint64_t other_cycles = 0;
+  };
+
+  static int64_t Delta(uint64_t cycles, uint64_t start) {
+    return SignedDelta(cycles, start, kBits);
+  }
+  static bool IsUsable(const Line& line) {
+    return line.scale.mult != 0 && line.raw_mult != 0 &&
+           line.counter_id == Clock::kCounterId;
+  }
+  static bool CanStep(uint32_t index) {
+    return index == VVAR_BASE_REALTIME || index == VVAR_BASE_TAI;
+  }
+  ConversionStatus RefusalOf(ClockRow row) const {
+    if (row.kind != RowKind::kPrecise) return ConversionStatus::kUnknownClock;
+    return size_ == 0 ? ConversionStatus::kNothingCaptured
+                      : ConversionStatus::kExact;
+  }
+
+  // --- The ring --------------------------------------------------------------
+
+  /// Entries by age, 0 the oldest. Range: i < size().
+  const Entry& At(uint32_t i) const {
+    return entry_[(end_ - size_ + i) % kCapacity];
+  }
+  Entry& Newest() { return entry_[(end_ - 1) % kCapacity]; }
+  const Entry& Newest() const { return entry_[(end_ - 1) % kCapacity]; }
+
+  /// How many publications after the newest line's, modulo 2^31.
+  uint32_t PublicationsAfter(uint32_t publication) const {
+    return (publication - Newest().publication) & kPublicationMask;
+  }
+  template <class Pair>
+  bool IsNewest(const Pair& pair) const {
+    return size_ != 0 && PublicationsAfter(pair.publications) == 0 &&
+           pair.cycle_start == Newest().line.cycle_start;
+  }
+
+  /// Whether a page's current line can come after the newest one. By counter
+  /// values alone that cannot be told after half the counter's range, so
+  /// MONOTONIC is asked how long it has been.
+  template <class Pair>
+  bool Continues(const Pair& pair) const {
+    if (size_ == 0) return true;
+    const uint32_t ahead = PublicationsAfter(pair.publications);
+    if (ahead == 0 || ahead > kPublicationMask / 2) return false;
+    const Line& line = Newest().line;
+    const uint64_t elapsed_ns =
+        NsOnLine(pair, VVAR_BASE_MONOTONIC, pair.cycle_start, kBits) -
+        NsOnLine(line, VVAR_BASE_MONOTONIC, line.cycle_start, kBits);
+    return Delta(pair.cycle_start, line.cycle_start) > 0 &&
+           NsToCycles(elapsed_ns, line.scale) <= kMask / 2;
+  }
+
+  /// Adds a line, unless it does not begin after the newest. Lines that are
+  /// half the counter's range old are dropped: see Locate().
+  void Push(const Line& line, uint32_t publication) {
+    if (size_ != 0) {
+      Entry& before = Newest();
+      const int64_t span = Delta(line.cycle_start, before.line.cycle_start);
+      if (span <= 0) return;
+      if (PublicationsAfter(publication) == 1) {
+        before.exact_cycles = static_cast<uint64_t>(span) - 1;
+      }
+    }
+    ++end_;
+    if (size_ < kCapacity) ++size_;
+    Entry& entry = Newest();
+    CopyLine(line, entry.line);
+    entry.publication = publication & kPublicationMask;
+    entry.exact_cycles = 0;
+    while (size_ > 1 && Delta(line.cycle_start, At(0).line.cycle_start) <= 0) {
+      --size_;
+    }
+  }
+
+  // --- Counter to time -------------------------------------------------------
+
+  /// How many lines begin at or before `cycles`. The newest is asked first: if
+  /// it has not begun, every start is within half the counter's range.
+  uint32_t BegunBy(uint64_t cycles) const {
+    if (Delta(cycles, Newest().line.cycle_start) >= 0) return size_;
+    uint32_t begun = 0;
+    for (uint32_t above = size_ - 1; begun < above;) {
+      const uint32_t middle = begun + (above - begun) / 2;
+      if (Delta(cycles, At(middle).line.cycle_start) >= 0) {
+        begun = middle + 1;
+      } else {
+        above = middle;
+      }
+    }
+    return begun;
+  }
+
+  /// Range: size() > 0.
+  Place Locate(uint64_t cycles) const {
+    using enum ConversionStatus;
+    const uint32_t begun = BegunBy(cycles);
+    if (begun == 0) {
+      const Entry& oldest = At(0);
+      return {&oldest, kTooOld, (oldest.line.cycle_start - cycles) & kMask};
+    }
+    const Entry& entry = At(begun - 1);
+    const uint64_t delta = (cycles - entry.line.cycle_start) & kMask;
+    if (delta <= entry.exact_cycles) return {&entry, kExact};
+    const uint64_t beyond = delta - entry.exact_cycles;
+    if (begun == size_) {
+      return {&entry, delta <= entry.line.max_cycles ? kProjected : kBeyondMax,
+              beyond};
+    }
+    const Entry& next = At(begun);
+    const uint64_t left = (next.line.cycle_start - cycles) & kMask;
+    if (beyond <= left) {
+      return {&entry, kGap, beyond, &next, next.line.cycle_start};
+    }
+    return {&next, kGap, left, &entry,
+            entry.line.cycle_start + entry.exact_cycles};
+  }
+
+  NsConversion NsOf(const Place& place, uint32_t index, uint64_t cycles) const {
+    const Line& line = place.entry->line;
+    const uint64_t ns = NsOnLine(line, index, cycles, kBits);
+    if (place.status == ConversionStatus::kExact) [[likely]] {
+      return {ns, 0, place.status};
+    }
+    uint64_t missed_ns = 0;
+    ConversionStatus status = place.status;
+    if (place.other != nullptr) {
+      const Line& other = place.other->line;
+      missed_ns = Magnitude(static_cast<int64_t>(
+          NsOnLine(line, index, place.other_cycles, kBits) -
+          NsOnLine(other, index, place.other_cycles, kBits)));
+      if (CanStep(index) && line.was_set_count != other.was_set_count) {
+        status = ConversionStatus::kStepped;
+      }
+    }
+    return {
+        ns,
+        ErrorNsAfter(missed_ns, DurationNs(place.distance_cycles, line.scale),
+                     line.error_growth_ppb),
+        status};
+  }
+
+  static void Worsen(BatchConversion& worst, const NsConversion& each) {
+    if (each.error_ns > worst.error_ns) worst.error_ns = each.error_ns;
+    if (each.status > worst.status) worst.status = each.status;
+  }
+
+  /// The last cycle of a line's exact span that one product reaches.
+  static uint64_t LastShort(const Entry& entry) {
+    return entry.exact_cycles < kShortCycles ? entry.exact_cycles
+                                             : kShortCycles - 1;
+  }
+
+  void ConvertEach(uint32_t index, const uint64_t* cycles, uint64_t* ns,
+                   size_t count, BatchConversion& worst) const {
+    for (size_t i = 0; i < count; ++i) {
+      const NsConversion each = NsOf(Locate(cycles[i]), index, cycles[i]);
+      ns[i] = each.ns;
+      Worsen(worst, each);
+    }
+  }
+
+  // --- Time to counter -------------------------------------------------------
+
+  /// The counter value `cycles` after the start of the nth line, no later than
+  /// the next one's start: the deadline is not before that.
+  CyclesConversion CyclesOn(uint32_t n, uint64_t cycles) const {
+    using enum ConversionStatus;
+    const Entry& entry = At(n);
+    const uint64_t start = entry.line.cycle_start;
+    if (n + 1 < size_) {
+      const uint64_t next = At(n + 1).line.cycle_start;
+      const uint64_t span = (next - start) & kMask;
+      const bool exact =
+          entry.exact_cycles == span - 1 || cycles <= entry.exact_cycles;
+      return {cycles < span ? (start + cycles) & kMask : next,
+              exact ? kExact : kGap};
+    }
+    const uint64_t farthest = kMask / 2;
+    if (cycles > farthest) return {(start + farthest) & kMask, kBeyondMax};
+    return {(start + cycles) & kMask, cycles <= entry.exact_cycles ? kExact
+                                      : cycles <= entry.line.max_cycles
+                                          ? kProjected
+                                          : kBeyondMax};
+  }
+
+  uint32_t size_ = 0;
+  uint32_t end_ = 0;  ///< Where the next line goes, modulo kCapacity.
+  Entry entry_[kCapacity];
+};
+
+}  // namespace vvar
+
+#endif  // VVAR_HISTORY_H_
