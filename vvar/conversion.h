@@ -84,7 +84,7 @@ constexpr uint64_t DurationNs(uint64_t cycles, Scale scale) {
 }
 
 /// How many stamps ConvertChunk() converts.
-inline constexpr size_t kChunk = 64;
+inline constexpr size_t kChunk = 128;
 
 /// Converts kChunk stamps that all lie in [0, last_cycles] after the start of
 /// `line`, as NsOnLine() does. Returns false, and leaves anything in `ns`, when

@@ -86,8 +86,8 @@ class History {
   }
 
   /// Converts `count` stamps, in any order, each as NsAt() above. Returns the
-  /// largest error and the worst status. Stamps are taken kChunk at a time:
-  /// those that lie in the exact span of one line go through ConvertChunk().
+  /// largest error and the worst status. kChunk stamps that lie in the exact
+  /// span of one line go through ConvertChunk(), others one by one.
   /// Range: the arrays do not overlap.
   BatchConversion NsAt(ClockId id, const uint64_t* cycles, uint64_t* ns,
                        size_t count) const {
@@ -346,12 +346,21 @@ class History {
                                              : kShortCycles - 1;
   }
 
+  /// Stamps come in runs: each is first looked for where the last one was.
   void ConvertEach(uint32_t index, const uint64_t* cycles, uint64_t* ns,
                    size_t count, BatchConversion& worst) const {
+    const Entry* last = &Newest();
     for (size_t i = 0; i < count; ++i) {
-      const NsConversion each = NsOf(Locate(cycles[i]), index, cycles[i]);
+      const uint64_t start = last->line.cycle_start;
+      if (((cycles[i] - start) & kMask) <= last->exact_cycles) {
+        ns[i] = NsOnLine(last->line, index, cycles[i], kBits);
+        continue;
+      }
+      const Place place = Locate(cycles[i]);
+      const NsConversion each = NsOf(place, index, cycles[i]);
       ns[i] = each.ns;
       Worsen(worst, each);
+      last = place.entry;
     }
   }
 
