@@ -10,6 +10,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "vvar/page.h"
 #include "vvar/scale.h"
 #include "vvar/timebase.h"
 
@@ -40,6 +41,11 @@ struct NsConversion {
 struct BatchConversion {
   uint64_t error_ns;
   ConversionStatus status;
+
+  constexpr void Add(const NsConversion& each) {
+    if (each.error_ns > error_ns) error_ns = each.error_ns;
+    if (each.status > status) status = each.status;
+  }
 };
 
 /// A counter value.
@@ -83,6 +89,52 @@ constexpr uint64_t DurationNs(uint64_t cycles, Scale scale) {
   return fits ? CyclesToNs(cycles, scale, 0) : UINT64_MAX;
 }
 
+/// A line and how far it is known to be what was published.
+struct KnownLine {
+  Line line;
+  uint64_t exact_cycles;  ///< Exact in [0, this] after the line's start.
+  uint32_t publication;   ///< Modulo 2^31.
+};
+
+/// Where a counter value lies: the line to convert it with and, unless that is
+/// exact there, how far outside of its exact span. In a gap also the line at
+/// the other side, and its exact counter value that is nearest.
+struct Place {
+  const KnownLine* on;
+  ConversionStatus status;
+  uint64_t distance_cycles = 0;
+  const KnownLine* across = nullptr;
+  uint64_t across_cycles = 0;
+};
+
+/// Returns whether a clock may be set: REALTIME, and with it TAI.
+constexpr bool CanStep(uint32_t index) {
+  return index == VVAR_BASE_REALTIME || index == VVAR_BASE_TAI;
+}
+
+/// Returns what a clock shows at `cycles`, which lie at `place`.
+constexpr NsConversion ConvertAt(const Place& place, uint32_t index,
+                                 uint64_t cycles, uint32_t counter_bits) {
+  const Line& line = place.on->line;
+  NsConversion result = {NsOnLine(line, index, cycles, counter_bits), 0,
+                         place.status};
+  if (place.status == ConversionStatus::kExact) [[likely]]
+    return result;
+  if (place.across != nullptr) {
+    const Line& across = place.across->line;
+    result.error_ns = Magnitude(static_cast<int64_t>(
+        NsOnLine(line, index, place.across_cycles, counter_bits) -
+        NsOnLine(across, index, place.across_cycles, counter_bits)));
+    if (CanStep(index) && line.was_set_count != across.was_set_count) {
+      result.status = ConversionStatus::kStepped;
+    }
+  }
+  result.error_ns = ErrorNsAfter(result.error_ns,
+                                 DurationNs(place.distance_cycles, line.scale),
+                                 line.error_growth_ppb);
+  return result;
+}
+
 /// How many stamps ConvertChunk() converts.
 inline constexpr size_t kChunk = 128;
 
@@ -92,11 +144,14 @@ inline constexpr size_t kChunk = 128;
 ///
 /// One product for each, no branch, a fixed number of turns: compilers make
 /// vector instructions of it (g++ 12 for the x86-64 baseline: at -O3).
-/// Range: last_cycles < kShortCycles; the arrays do not overlap.
-inline bool ConvertChunk(const Line& line, uint32_t index, uint64_t last_cycles,
+/// Range: the arrays do not overlap.
+inline bool ConvertChunk(const KnownLine& known, uint32_t index,
                          uint64_t counter_mask,
                          const uint64_t* __restrict cycles,
                          uint64_t* __restrict ns) {
+  const Line& line = known.line;
+  const uint64_t last_cycles =
+      known.exact_cycles < kShortCycles ? known.exact_cycles : kShortCycles - 1;
   const uint64_t start = line.cycle_start;
   const uint64_t mult = line.ScaleOf(index).mult;
   const uint32_t shift = line.scale.shift & 63;

@@ -53,10 +53,11 @@ class History {
   /// page, a counter that was set back, a pause of half the counter's range)
   /// replace them.
   template <class AnyReader>
-  ReadStatus Capture(const AnyReader& reader) {
+  [[nodiscard]] ReadStatus Capture(const AnyReader& reader) {
     typename AnyReader::Pair pair;
     const ReadStatus status = reader.CopyLines(&pair);
-    if (status != ReadStatus::kOk || !IsUsable(pair)) return status;
+    if (status != ReadStatus::kOk) return status;
+    if (!IsUsable(pair)) return ReadStatus::kNotReady;
     if (!IsNewest(pair)) {
       if (!Continues(pair)) Forget();
       const uint32_t before = pair.publications - 1;
@@ -66,8 +67,12 @@ class History {
       }
       Push(pair, pair.publications);
     }
-    const int64_t age = Delta(pair.cycles, Newest().line.cycle_start);
-    if (age > 0) Newest().exact_cycles = static_cast<uint64_t>(age);
+    KnownLine& newest = Newest();
+    const int64_t age = Delta(pair.cycles, newest.line.cycle_start);
+    // Not back again where another CPU's counter is a little behind.
+    if (age > static_cast<int64_t>(newest.exact_cycles)) {
+      newest.exact_cycles = static_cast<uint64_t>(age);
+    }
     return status;
   }
 
@@ -82,7 +87,7 @@ class History {
     const ClockRow row = kClocks.RowOf(id);
     const ConversionStatus refusal = RefusalOf(row);
     if (refusal != ConversionStatus::kExact) return {0, 0, refusal};
-    return NsOf(Locate(cycles), row.index, cycles);
+    return ConvertAt(Locate(cycles), row.index, cycles, kBits);
   }
 
   /// Converts `count` stamps, in any order, each as NsAt() above. Returns the
@@ -100,13 +105,20 @@ class History {
     for (; count >= kChunk; count -= kChunk, cycles += kChunk, ns += kChunk) {
       const Place first = Locate(cycles[0]);
       if (first.status != ConversionStatus::kExact ||
-          !ConvertChunk(first.entry->line, row.index, LastShort(*first.entry),
-                        kMask, cycles, ns)) {
+          !ConvertChunk(*first.on, row.index, kMask, cycles, ns)) {
         ConvertEach(row.index, cycles, ns, kChunk, worst);
       }
     }
     ConvertEach(row.index, cycles, ns, count, worst);
     return worst;
+  }
+
+  /// The same for what has data() and size(), such as a std::span: for as many
+  /// as both have.
+  template <class Stamps, class Times>
+  BatchConversion NsAt(ClockId id, const Stamps& cycles, Times&& ns) const {
+    const size_t count = cycles.size() < ns.size() ? cycles.size() : ns.size();
+    return NsAt(id, cycles.data(), ns.data(), count);
   }
 
   /// Fills in every clock at counter value `cycles`, such as a device stamped:
@@ -119,10 +131,10 @@ class History {
     if (size_ == 0) return worst;
     worst.status = ConversionStatus::kExact;
     const Place place = Locate(cycles);
-    const Line& line = place.entry->line;
+    const Line& line = place.on->line;
     const auto ns_of = [&](uint32_t index) {
-      const NsConversion each = NsOf(place, index, cycles);
-      Worsen(worst, each);
+      const NsConversion each = ConvertAt(place, index, cycles, kBits);
+      worst.Add(each);
       return each.ns;
     };
     out->cycles = cycles & kMask;
@@ -178,32 +190,12 @@ class History {
   static constexpr uint64_t kMask = UINT64_MAX >> (64 - kBits);
   static constexpr uint32_t kPublicationMask = UINT32_MAX >> 1;
 
-  struct Entry {
-    Line line;
-    uint32_t publication;
-    uint64_t exact_cycles;  ///< The line is exact in [0, this] after its start.
-  };
-
-  /// Where a counter value lies: the line to convert it with, and, unless that
-  /// is exact there, how far beyond its exact span. In a gap also the line at
-  /// the other side, and its nearest exact counter value.
-  struct Place {
-    const Entry* entry;
-    ConversionStatus status;
-    uint64_t distance_cycles = 0;
-    const Entry* other = nullptr;
-    uint64_t other_cycles = 0;
-  };
-
   static int64_t Delta(uint64_t cycles, uint64_t start) {
     return SignedDelta(cycles, start, kBits);
   }
   static bool IsUsable(const Line& line) {
     return line.scale.mult != 0 && line.raw_mult != 0 &&
            line.counter_id == Clock::kCounterId;
-  }
-  static bool CanStep(uint32_t index) {
-    return index == VVAR_BASE_REALTIME || index == VVAR_BASE_TAI;
   }
   ConversionStatus RefusalOf(ClockRow row) const {
     if (row.kind != RowKind::kPrecise) return ConversionStatus::kUnknownClock;
@@ -214,11 +206,11 @@ class History {
   // --- The ring --------------------------------------------------------------
 
   /// Entries by age, 0 the oldest. Range: i < size().
-  const Entry& At(uint32_t i) const {
-    return entry_[(end_ - size_ + i) % kCapacity];
+  const KnownLine& At(uint32_t i) const {
+    return line_[(end_ - size_ + i) % kCapacity];
   }
-  Entry& Newest() { return entry_[(end_ - 1) % kCapacity]; }
-  const Entry& Newest() const { return entry_[(end_ - 1) % kCapacity]; }
+  KnownLine& Newest() { return line_[(end_ - 1) % kCapacity]; }
+  const KnownLine& Newest() const { return line_[(end_ - 1) % kCapacity]; }
 
   /// How many publications after the newest line's, modulo 2^31.
   uint32_t PublicationsAfter(uint32_t publication) const {
@@ -250,7 +242,7 @@ class History {
   /// half the counter's range old are dropped: see Locate().
   void Push(const Line& line, uint32_t publication) {
     if (size_ != 0) {
-      Entry& before = Newest();
+      KnownLine& before = Newest();
       const int64_t span = Delta(line.cycle_start, before.line.cycle_start);
       if (span <= 0) return;
       if (PublicationsAfter(publication) == 1) {
@@ -259,7 +251,7 @@ class History {
     }
     ++end_;
     if (size_ < kCapacity) ++size_;
-    Entry& entry = Newest();
+    KnownLine& entry = Newest();
     CopyLine(line, entry.line);
     entry.publication = publication & kPublicationMask;
     entry.exact_cycles = 0;
@@ -291,10 +283,10 @@ class History {
     using enum ConversionStatus;
     const uint32_t begun = BegunBy(cycles);
     if (begun == 0) {
-      const Entry& oldest = At(0);
+      const KnownLine& oldest = At(0);
       return {&oldest, kTooOld, (oldest.line.cycle_start - cycles) & kMask};
     }
-    const Entry& entry = At(begun - 1);
+    const KnownLine& entry = At(begun - 1);
     const uint64_t delta = (cycles - entry.line.cycle_start) & kMask;
     if (delta <= entry.exact_cycles) return {&entry, kExact};
     const uint64_t beyond = delta - entry.exact_cycles;
@@ -302,7 +294,7 @@ class History {
       return {&entry, delta <= entry.line.max_cycles ? kProjected : kBeyondMax,
               beyond};
     }
-    const Entry& next = At(begun);
+    const KnownLine& next = At(begun);
     const uint64_t left = (next.line.cycle_start - cycles) & kMask;
     if (beyond <= left) {
       return {&entry, kGap, beyond, &next, next.line.cycle_start};
@@ -311,45 +303,10 @@ class History {
             entry.line.cycle_start + entry.exact_cycles};
   }
 
-  NsConversion NsOf(const Place& place, uint32_t index, uint64_t cycles) const {
-    const Line& line = place.entry->line;
-    const uint64_t ns = NsOnLine(line, index, cycles, kBits);
-    if (place.status == ConversionStatus::kExact) [[likely]] {
-      return {ns, 0, place.status};
-    }
-    uint64_t missed_ns = 0;
-    ConversionStatus status = place.status;
-    if (place.other != nullptr) {
-      const Line& other = place.other->line;
-      missed_ns = Magnitude(static_cast<int64_t>(
-          NsOnLine(line, index, place.other_cycles, kBits) -
-          NsOnLine(other, index, place.other_cycles, kBits)));
-      if (CanStep(index) && line.was_set_count != other.was_set_count) {
-        status = ConversionStatus::kStepped;
-      }
-    }
-    return {
-        ns,
-        ErrorNsAfter(missed_ns, DurationNs(place.distance_cycles, line.scale),
-                     line.error_growth_ppb),
-        status};
-  }
-
-  static void Worsen(BatchConversion& worst, const NsConversion& each) {
-    if (each.error_ns > worst.error_ns) worst.error_ns = each.error_ns;
-    if (each.status > worst.status) worst.status = each.status;
-  }
-
-  /// The last cycle of a line's exact span that one product reaches.
-  static uint64_t LastShort(const Entry& entry) {
-    return entry.exact_cycles < kShortCycles ? entry.exact_cycles
-                                             : kShortCycles - 1;
-  }
-
   /// Stamps come in runs: each is first looked for where the last one was.
   void ConvertEach(uint32_t index, const uint64_t* cycles, uint64_t* ns,
                    size_t count, BatchConversion& worst) const {
-    const Entry* last = &Newest();
+    const KnownLine* last = &Newest();
     for (size_t i = 0; i < count; ++i) {
       const uint64_t start = last->line.cycle_start;
       if (((cycles[i] - start) & kMask) <= last->exact_cycles) {
@@ -357,10 +314,10 @@ class History {
         continue;
       }
       const Place place = Locate(cycles[i]);
-      const NsConversion each = NsOf(place, index, cycles[i]);
+      const NsConversion each = ConvertAt(place, index, cycles[i], kBits);
       ns[i] = each.ns;
-      Worsen(worst, each);
-      last = place.entry;
+      worst.Add(each);
+      last = place.on;
     }
   }
 
@@ -370,7 +327,7 @@ class History {
   /// the next one's start: the deadline is not before that.
   CyclesConversion CyclesOn(uint32_t n, uint64_t cycles) const {
     using enum ConversionStatus;
-    const Entry& entry = At(n);
+    const KnownLine& entry = At(n);
     const uint64_t start = entry.line.cycle_start;
     if (n + 1 < size_) {
       const uint64_t next = At(n + 1).line.cycle_start;
@@ -390,7 +347,7 @@ class History {
 
   uint32_t size_ = 0;
   uint32_t end_ = 0;  ///< Where the next line goes, modulo kCapacity.
-  Entry entry_[kCapacity];
+  KnownLine line_[kCapacity];
 };
 
 }  // namespace vvar

@@ -128,7 +128,8 @@ struct Chunk {
   uint64_t ns[kChunk];
   bool Convert(const Line& line, uint32_t index, uint64_t last_cycles,
                uint32_t bits) {
-    return ConvertChunk(line, index, last_cycles, MaskOf(bits), cycles, ns);
+    const KnownLine known = {line, last_cycles, 0};
+    return ConvertChunk(known, index, MaskOf(bits), cycles, ns);
   }
 };
 

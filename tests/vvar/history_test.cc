@@ -12,6 +12,7 @@
 
 #include <algorithm>
 #include <array>
+#include <span>
 #include <vector>
 
 #include "tests/support/manual_clock.h"
@@ -300,6 +301,16 @@ TEST(HistoryTest, NewestLineIsProjectedFromTheLastCaptureOn) {
             kProjected);
 }
 
+TEST(HistoryTest, CounterOfAnotherCpuTakesNothingBack) {
+  Simulation<64> simulation(kSec);
+  HistoryOf<64> history;
+  simulation.now() += 1'000;
+  Capture(history, simulation.page.MakeReader());
+  simulation.now() -= 100;
+  Capture(history, simulation.page.MakeReader());
+  EXPECT_EQ(history.NsAt(ClockId::kTai, simulation.now() + 100).status, kExact);
+}
+
 TEST(HistoryTest, LineThatHasNotBegunIsExactBeforeItToo) {
   Simulation<64> simulation(kSec);
   simulation.Update(kMs);
@@ -576,6 +587,23 @@ TEST(HistoryTest, BatchOverLongLinesIsExact) {
       ASSERT_EQ(ns[i], simulation.Shown(VVAR_BASE_BOOTTIME, cycles[i]));
     }
   }
+}
+
+TEST(HistoryTest, BatchTakesWhateverHasDataAndSize) {
+  Simulation<64> simulation(kSec);
+  HistoryOf<64> history;
+  Capture(history, simulation.page.MakeReader());
+  const std::array<uint64_t, 3> cycles = {5'000, 4'000, 5'000};
+  std::vector<uint64_t> ns(3, 0);
+  const std::span<uint64_t> first_two(ns.data(), 2);
+  const BatchConversion batch =
+      history.NsAt(ClockId::kMonotonic, cycles, first_two);
+  EXPECT_EQ(batch.status, kTooOld);
+  EXPECT_EQ(ns[0], history.NsAt(ClockId::kMonotonic, 5'000).ns);
+  EXPECT_EQ(ns[1], ns[0] - 1'000);
+  EXPECT_EQ(ns[2], 0u) << "beyond the shorter of the two";
+  history.NsAt(ClockId::kMonotonic, cycles, ns);
+  EXPECT_EQ(ns[2], ns[0]);
 }
 
 // --- Cross-timestamps --------------------------------------------------------
