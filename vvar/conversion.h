@@ -97,12 +97,17 @@ struct KnownLine {
 };
 
 /// Where a counter value lies: the line to convert it with and, unless that is
-/// exact there, how far outside of its exact span. In a gap also the line at
-/// the other side, and its exact counter value that is nearest.
+/// exact there, for how long the error grew. In a gap also the line at the
+/// other side, and its exact counter value that is nearest.
+///
+/// In a gap: let what is published there move against the line by v + w, v
+/// within the rate vouched for, w one way only. The line misses the other end
+/// by M, so w amounts to M and v over the whole gap at most; and a stamp is off
+/// by w, and v over its distance. Hence the growth over both.
 struct Place {
   const KnownLine* on;
   ConversionStatus status;
-  uint64_t distance_cycles = 0;
+  uint64_t grown_cycles = 0;
   const KnownLine* across = nullptr;
   uint64_t across_cycles = 0;
 };
@@ -129,9 +134,9 @@ constexpr NsConversion ConvertAt(const Place& place, uint32_t index,
       result.status = ConversionStatus::kStepped;
     }
   }
-  result.error_ns = ErrorNsAfter(result.error_ns,
-                                 DurationNs(place.distance_cycles, line.scale),
-                                 line.error_growth_ppb);
+  result.error_ns =
+      ErrorNsAfter(result.error_ns, DurationNs(place.grown_cycles, line.scale),
+                   line.error_growth_ppb);
   return result;
 }
 

@@ -30,12 +30,13 @@ namespace vvar {
 /// after the last stamp was taken finds all of them exact, as long as the
 /// oldest is held.
 ///
-/// Elsewhere a value is extrapolated from the nearest span, and error_ns is
-/// what that line's slope may be off by, as its writer vouches
-/// (error_growth_ppb over the distance), plus, in a gap, by how much it misses
-/// the line at the other end. This bounds the distance to the published time if
-/// the lines that were missed kept to that rate, or if what moved them apart
-/// moved them one way.
+/// Elsewhere a value is extrapolated from the nearest span. error_ns is what
+/// the writer vouches for, error_growth_ppb of that line over the distance; in
+/// a gap it is that over the distance and the gap, plus by how much the line
+/// misses the one at the other end. It bounds the distance to the published
+/// time if the lines that are missing kept to that rate, but for what moved the
+/// clock one way, such as a step or a slew. Before the oldest line nobody can
+/// know of a step.
 ///
 /// A publication that came late changed what readers saw when it became
 /// visible; here it counts from its start.
@@ -296,10 +297,11 @@ class History {
     }
     const KnownLine& next = At(begun);
     const uint64_t left = (next.line.cycle_start - cycles) & kMask;
+    const uint64_t gap = beyond + left;
     if (beyond <= left) {
-      return {&entry, kGap, beyond, &next, next.line.cycle_start};
+      return {&entry, kGap, beyond + gap, &next, next.line.cycle_start};
     }
-    return {&next, kGap, left, &entry,
+    return {&next, kGap, left + gap, &entry,
             entry.line.cycle_start + entry.exact_cycles};
   }
 

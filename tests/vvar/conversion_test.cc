@@ -212,6 +212,7 @@ TEST(ConversionTest, HostileLinesAreDefined) {
 // In constant expressions undefined behaviour does not compile.
 static_assert(Magnitude(INT64_MIN) == uint64_t{1} << 63);
 static_assert(NsBefore({0, 0}, {1, 1}, 1) == UINT64_MAX);
+static_assert(NsBefore({0, 1}, {1, 1}, 1) == 0);
 static_assert(NsBefore({INT64_MIN, UINT64_MAX}, {UINT32_MAX, 255},
                        UINT64_MAX) != 1);
 static_assert(CyclesUntilNs(UINT64_MAX, {0, 0}, 0) == kCyclesLimit);
