@@ -61,10 +61,8 @@ class History {
     if (!IsUsable(pair)) return ReadStatus::kNotReady;
     if (!IsNewest(pair)) {
       if (!Continues(pair)) Forget();
-      const uint32_t before = pair.publications - 1;
-      if (pair.has_previous && IsUsable(pair.previous) &&
-          (size_ == 0 || PublicationsAfter(before) != 0)) {
-        Push(pair.previous, before);
+      if (pair.has_previous && IsUsable(pair.previous)) {
+        Push(pair.previous, pair.publications - 1);
       }
       Push(pair, pair.publications);
     }
@@ -239,7 +237,7 @@ class History {
            NsToCycles(elapsed_ns, line.scale) <= kMask / 2;
   }
 
-  /// Adds a line, unless it does not begin after the newest. Lines that are
+  /// Adds a line that begins after the newest; ignores others. Lines that are
   /// half the counter's range old are dropped: see Locate().
   void Push(const Line& line, uint32_t publication) {
     if (size_ != 0) {

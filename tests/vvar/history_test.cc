@@ -257,6 +257,11 @@ TEST(HistoryTest, StepInAGapShowsInStatusAndBound) {
     SnapshotReading all;
     ASSERT_EQ(history.SnapshotAt(stamp, &all).status, kStepped);
   }
+  // By the nearer line; the step is half-way.
+  for (const uint64_t stamp : {first + 1, last}) {
+    EXPECT_EQ(history.NsAt(ClockId::kRealtime, stamp).ns,
+              simulation.Shown(VVAR_BASE_REALTIME, stamp));
+  }
 }
 
 TEST(HistoryTest, GapBoundCoversWanderAndAStepTogether) {
@@ -266,6 +271,8 @@ TEST(HistoryTest, GapBoundCoversWanderAndAStepTogether) {
     Simulation<64> simulation(kSec);
     HistoryOf<64> history;
     simulation.page.timekeeper.SetErrorBound(0, kGrowthPpb);
+    simulation.page.timekeeper.SetFrequency(
+        random.OneIn(2) ? kGrowthPpb / 2 : -int64_t{kGrowthPpb / 2});
     simulation.Update(kMs);
     simulation.now() += kMs;
     Capture(history, simulation.page.MakeReader());
