@@ -270,16 +270,20 @@ class Reader {
                                                    uint32_t index,
                                                    Pair& pair) const {
     const vvar_slot& slot = timeline_->slot[CurrentSlot(seq)];
+    const vvar_slot& idle = timeline_->slot[IdleSlot(seq)];
     const uint64_t start = Memory::Load(slot.cycle_start);
+    const uint64_t idle_start = Memory::Load(idle.cycle_start);
     pair.publications = seq >> 1;
     pair.has_previous = PreviousIsReadable(seq);
     pair.cycles = cycles;
     pair.delta = 0;
     pair.Load(slot, index);
+    pair.previous.Load(idle, index);
+    // As above: each line keeps its date, even if seq went round.
     if (pair.cycle_start != start) return LatchSide::kNeither;
     if (!pair.has_previous) return LatchSide::kCurrent;
-    pair.previous.Load(timeline_->slot[IdleSlot(seq)], index);
-    return LatchSide::kPrevious;
+    return pair.previous.cycle_start == idle_start ? LatchSide::kPrevious
+                                                   : LatchSide::kNeither;
   }
 
   static int64_t Delta(uint64_t cycles, uint64_t start) {

@@ -19,7 +19,13 @@
 #include "tests/support/oracle.h"
 #include "tests/support/scripted_memory.h"
 #include "tests/support/test_page.h"
+#include "vvar/abi.h"
+#include "vvar/conversion.h"
+#include "vvar/latch.h"
+#include "vvar/page.h"
 #include "vvar/reader.h"
+#include "vvar/reading.h"
+#include "vvar/seqcount.h"
 #include "vvar/timekeeper.h"
 
 namespace vvar {
@@ -132,7 +138,7 @@ TEST(HistoryTest, StampsConvertExactlyHoweverLate) {
     for (int i = 0; i < 60; ++i) {
       Capture(history, simulation.page.MakeReader());
       simulation.UpdateWildly(random);
-      for (const uint64_t near : {0, 1, 2}) {
+      for (const uint64_t near : {0u, 1u, 2u}) {
         stamps.push_back(simulation.published.back().start - 1 + near);
       }
     }
@@ -366,11 +372,11 @@ TEST(HistoryTest, KeepsTheNewestLines) {
   Simulation<64> simulation(kSec);
   HistoryOf<64, 4> history;
   EdgyRandom random(5);
-  for (int i = 0; i < 30; ++i) {
+  for (uint32_t i = 0; i < 30; ++i) {
     simulation.UpdateWildly(random);
     Capture(history, simulation.page.MakeReader());
     Capture(history, simulation.page.MakeReader());  // Nothing new.
-    ASSERT_EQ(history.size(), std::min(i + 2u, 4u));
+    ASSERT_EQ(history.size(), std::min(i + 2, 4u));
   }
   const auto& held = simulation.published;
   const uint64_t oldest = held[held.size() - 4].start;
@@ -381,21 +387,42 @@ TEST(HistoryTest, KeepsTheNewestLines) {
   EXPECT_EQ(history.NsAt(ClockId::kTai, oldest).status, kNothingCaptured);
 }
 
+/// Leaves a page as a writer does that is stopped in its update.
+void StopInUpdate(vvar_timeline& timeline) {
+  timeline.seq |= 1;
+  vvar_slot& idle = timeline.slot[IdleSlot(timeline.seq)];
+  for (vvar_base& base : idle.base) base.sec += 1'000;
+}
+
 TEST(HistoryTest, CapturesBesideAStoppedWriter) {
-  Simulation<64> simulation(kSec);
-  EdgyRandom random(6);
-  for (int i = 0; i < 3; ++i) simulation.UpdateWildly(random);
-  simulation.now() += kMs;
-  simulation.page.timeline().seq |= 1;  // [W:open], and then nothing.
-  simulation.page.timeline()
-      .slot[IdleSlot(simulation.page.timeline().seq)] = {};
-  HistoryOf<64> history;
-  Capture(history, simulation.page.MakeReader());
-  EXPECT_EQ(history.size(), 1u);
-  const uint64_t start = simulation.page.line().cycle_start;
-  EXPECT_EQ(history.NsAt(ClockId::kRealtime, start).status, kExact);
-  EXPECT_EQ(history.NsAt(ClockId::kRealtime, simulation.now()).status, kExact);
-  EXPECT_EQ(history.NsAt(ClockId::kRealtime, start - 1).status, kTooOld);
+  // Stopped before the capture (0), or in front of each of its loads.
+  bool done = false;
+  for (uint32_t at = 0; !done; ++at) {
+    EdgyRandom random(6);
+    Simulation<64> simulation(kSec);
+    for (int i = 0; i < 3; ++i) simulation.UpdateWildly(random);
+    simulation.now() += kMs;
+    if (at == 0) StopInUpdate(simulation.page.timeline());
+    MemoryScript script;
+    uint32_t loads = 0;
+    script.on_load = [&](const void*, uint32_t) {
+      if (++loads == at) StopInUpdate(simulation.page.timeline());
+    };
+    HistoryOf<64> history;
+    Capture(history, simulation.page.MakeReader<ScriptedMemory>());
+    done = at > loads;
+    ASSERT_EQ(history.size(), done ? 2u : 1u) << "load " << at;
+    const uint64_t start = simulation.page.line().cycle_start;
+    for (const uint64_t stamp : {start - 1, start, simulation.now()}) {
+      const NsConversion converted = history.NsAt(ClockId::kTai, stamp);
+      if (stamp < start && !done) {
+        ASSERT_EQ(converted.status, kTooOld);
+        continue;
+      }
+      ASSERT_EQ(converted.status, kExact);
+      ASSERT_EQ(converted.ns, simulation.Shown(VVAR_BASE_TAI, stamp));
+    }
+  }
 }
 
 TEST(HistoryTest, CapturesTheLinesOfOnePublication) {
@@ -436,6 +463,37 @@ TEST(HistoryTest, CapturesTheLinesOfOnePublication) {
       if (converted.status == kExact) {
         ASSERT_EQ(converted.ns, simulation.Shown(VVAR_BASE_TAI, before_that));
       }
+    }
+  }
+}
+
+TEST(HistoryTest, CaptureThatSleptWhileSeqWentRoundStartsAgain) {
+  // In front of each load of the lines: 2^31 publications.
+  const SeqToken seq = 10;
+  bool done = false;
+  for (uint32_t at = 4; !done; ++at) {
+    EdgyRandom random(12);
+    Simulation<64> simulation(kSec);
+    simulation.page.timeline().seq = seq - 8;
+    for (int i = 0; i < 4; ++i) simulation.UpdateWildly(random);
+    ASSERT_EQ(simulation.page.timeline().seq, seq);
+    MemoryScript script;
+    uint32_t loads = 0;
+    script.on_load = [&](const void*, uint32_t) {
+      if (++loads != at) return;
+      for (int i = 0; i < 2; ++i) simulation.UpdateWildly(random);
+      simulation.page.timeline().seq = seq;
+    };
+    HistoryOf<64> history;
+    Capture(history, simulation.page.MakeReader<ScriptedMemory>());
+    done = at >= loads;  // In front of [R:end], or not at all.
+    const auto& all = simulation.published;
+    const size_t newest = all.size() - (at == loads ? 3 : 1);
+    for (const uint64_t stamp :
+         {all[newest - 1].start, all[newest].start - 1, all[newest].start}) {
+      const NsConversion converted = history.NsAt(ClockId::kTai, stamp);
+      ASSERT_EQ(converted.status, kExact) << "load " << at;
+      ASSERT_EQ(converted.ns, simulation.Shown(VVAR_BASE_TAI, stamp));
     }
   }
 }
@@ -520,7 +578,7 @@ TEST(HistoryTest, StartsAnewWhereAPageDoesNotContinue) {
 TEST(HistoryTest, ForgetsWhatTheCounterCannotTellApart) {
   // A 32-bit counter at 24 MHz comes round each 179 s.
   for (const uint64_t pause_ms :
-       {20, 80'000, 100'000, 170'000, 180'000, 270'000, 400'000}) {
+       {20u, 80'000u, 100'000u, 170'000u, 180'000u, 270'000u, 400'000u}) {
     SCOPED_TRACE(pause_ms);
     Simulation<32> simulation(24'000'000);
     HistoryOf<32> history;
