@@ -54,12 +54,13 @@ inline uint64_t CounterHz() {
 /// Times `call`, which keeps its own results, in batches of some 40 us that are
 /// bracketed by counter reads, and reports their median and the shortest, per
 /// call, as counters. Not the mean that the library takes of a repetition: on a
-/// shared machine it is mostly about the neighbours.
-template <class Call>
+/// shared machine it is mostly about the neighbours. A call that does kItems
+/// things at once is reported per thing.
+template <int kItems = 1, class Call>
 [[gnu::always_inline]] inline void Measure(benchmark::State& state, Call call) {
   // The loop's own 0.3 ns would be a third of a coarse read.
   constexpr int kUnrolled = 16;
-  constexpr int kBatch = 2048;
+  constexpr int kBatch = kItems == 1 ? 2048 : 64;
   const NativeClock counter = Counter();
   std::vector<uint64_t> cycles;
   cycles.reserve(static_cast<size_t>(state.max_iterations / kBatch + 1));
@@ -73,7 +74,8 @@ template <class Call>
   }
   const auto median = cycles.begin() + static_cast<int64_t>(cycles.size() / 2);
   std::nth_element(cycles.begin(), median, cycles.end());
-  const double per_call = 1e9 / static_cast<double>(CounterHz()) / kBatch;
+  const double per_call =
+      1e9 / static_cast<double>(CounterHz()) / (kBatch * kItems);
   state.counters["median_ns"] = static_cast<double>(*median) * per_call;
   state.counters["min_ns"] =
       static_cast<double>(*std::min_element(cycles.begin(), cycles.end())) *

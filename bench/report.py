@@ -51,11 +51,15 @@ RATIOS = [
      "BM_Reader_Now_BesideStoppedWriter", BESIDE_NONE, "<= 1.03"),
 ]
 
+BATCH = "BM_History_NsAt_Batch"
+
 # What, the benchmark, the bar. Units: ns.
 COSTS = [
     ("advance + publish", "BM_Writer_Publish", "<= 100"),
     ("publish, line computed", "BM_Writer_PublishLine", "<= 20"),
+    ("counter -> time, a stamp of a batch", BATCH, "<= 0.7"),
 ]
+AVX512_COSTS = [("the same, compiled for AVX-512", BATCH, "<= 0.15")]
 
 # A bar's label, the benchmark, its colour in plots.gp. From the top.
 COUNTER, VVAR, OTHERS = 0, 1, 2
@@ -114,11 +118,14 @@ class Times:
     return min(self._minima[name], default=math.nan)
 
 
-def cost_rows(times):
+def ratio_rows(times):
   for what, over, under, bar in RATIOS:
     yield Row(what, "x", times.median(over) / times.median(under),
               times.quietest(over) / times.quietest(under), bar)
-  for what, name, bar in COSTS:
+
+
+def cost_rows(times, costs):
+  for what, name, bar in costs:
     yield Row(what, " ns", times.median(name), times.quietest(name), bar)
 
 
@@ -225,7 +232,12 @@ def main(out):
   def path(name):
     return os.path.join(out, name)
 
-  times = Times(path("reader_bench.json"), path("contention_bench.json"))
+  times = Times(path("reader_bench.json"), path("contention_bench.json"),
+                path("conversion_bench.json"))
+  costs = [*ratio_rows(times), *cost_rows(times, COSTS)]
+  avx512 = path("conversion_bench_avx512.json")  # where the CPU has it
+  if os.path.exists(avx512):
+    costs += cost_rows(Times(avx512), AVX512_COSTS)
   traces = {place: read_trace(path("offset_%s.csv" % place))
             for place in ("shared_page", "in_process")}
   with open(path("watch.json")) as file:
@@ -237,7 +249,7 @@ def main(out):
       write_bins(samples, path("offset_%s_%s.dat" % (place, clock)))
 
   met, missed, unknown = print_table([
-      *cost_rows(times), *server_rows(path("server.txt")), *page_rows(watched),
+      *costs, *server_rows(path("server.txt")), *page_rows(watched),
       *in_process_rows(traces["in_process"])])
   print_noise(times)
   for name, error in times.errors.items():

@@ -118,6 +118,15 @@ run_benchmarks reader_bench
 phase "Cost beside a writer, $repetitions repetitions"
 run_benchmarks contention_bench
 
+phase "Cost of conversions, $repetitions repetitions"
+run_benchmarks conversion_bench
+rm -f "$out/conversion_bench_avx512.json" # of another run
+if grep -qw avx512dq /proc/cpuinfo; then
+  run_benchmarks conversion_bench_avx512
+else
+  echo "SKIPPED conversion_bench_avx512: this CPU has no AVX-512"
+fi
+
 phase "$machine"
 status=0
 python3 bench/report.py "$out" >"$out/report.txt" || status=$?

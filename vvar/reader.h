@@ -11,6 +11,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "vvar/clock_table.h"
 #include "vvar/clocksource.h"
 #include "vvar/header.h"
 #include "vvar/latch.h"
@@ -24,39 +25,6 @@
 namespace vvar {
 
 namespace reader_internal {
-
-enum class RowKind : uint8_t { kUnknown, kPrecise, kCoarse };
-
-/// Where a slot keeps a clock: an index into base[] or coarse[].
-struct ClockRow {
-  RowKind kind = RowKind::kUnknown;
-  uint8_t index = 0;
-};
-
-struct ClockTable {
-  static constexpr uint32_t kIds = VVAR_CLOCK_TAI + 1;
-  ClockRow row[kIds];
-
-  /// Every id, negative ones included, has a row.
-  constexpr ClockRow RowOf(ClockId id) const {
-    const auto i = static_cast<uint32_t>(id);
-    return i < kIds ? row[i] : ClockRow{};
-  }
-};
-
-/// One row for each clock: a new one is a line here.
-inline constexpr ClockTable kClocks = [] {
-  ClockTable table;
-  using enum RowKind;
-  table.row[VVAR_CLOCK_REALTIME] = {kPrecise, VVAR_BASE_REALTIME};
-  table.row[VVAR_CLOCK_MONOTONIC] = {kPrecise, VVAR_BASE_MONOTONIC};
-  table.row[VVAR_CLOCK_MONOTONIC_RAW] = {kPrecise, VVAR_BASE_MONOTONIC_RAW};
-  table.row[VVAR_CLOCK_BOOTTIME] = {kPrecise, VVAR_BASE_BOOTTIME};
-  table.row[VVAR_CLOCK_TAI] = {kPrecise, VVAR_BASE_TAI};
-  table.row[VVAR_CLOCK_REALTIME_COARSE] = {kCoarse, VVAR_COARSE_REALTIME};
-  table.row[VVAR_CLOCK_MONOTONIC_COARSE] = {kCoarse, VVAR_COARSE_MONOTONIC};
-  return table;
-}();
 
 /// What a reader of nothing reads: never published.
 inline constexpr vvar_timeline kUnpublished = {};
@@ -80,6 +48,7 @@ template <ClockSource Clock, class Memory = PageMemory,
 class Reader {
  public:
   static constexpr uint32_t kMaxTries = 64;
+  using Pair = PairView<Memory>;
 
   /// A reader of nothing: each read says kNotReady.
   constexpr Reader() = default;
@@ -187,6 +156,17 @@ class Reader {
     return {behind ? UINT64_MAX : line.AgeNs(), status, line.clock_status};
   }
 
+  /// Copies the current line and, unless it is being rewritten, the previous
+  /// one; either may be stale. A line that is published later begins after
+  /// pair->cycles, unless it comes late. Ordering: as clock_gettime().
+  /// Error: `*pair` is undefined unless kOk.
+  [[nodiscard]] ReadStatus CopyLines(Pair* pair) const {
+    const ReadStatus status = ReadLine<Order::kOrdered>(0, *pair);
+    AddOffsets(*pair, offsets_);
+    if (pair->has_previous) AddOffsets(pair->previous, offsets_);
+    return status;
+  }
+
   /// Returns the number of publications so far, modulo 2^31.
   [[nodiscard]] uint32_t Publications() const {
     return Memory::Load(timeline_->seq) >> 1;
@@ -204,9 +184,6 @@ class Reader {
 
  private:
   enum class Order { kOrdered, kUnordered, kNone };
-  using ClockRow = reader_internal::ClockRow;
-  using RowKind = reader_internal::RowKind;
-  static constexpr const auto& kClocks = reader_internal::kClocks;
 
   using Clocked = ClockView<Memory>;
   using Bounded = BoundedView<Memory>;
@@ -296,6 +273,29 @@ class Reader {
       if (line.cycle_start != start) side = LatchSide::kNeither;
     }
     return side;
+  }
+
+  /// Loads both lines: whatever the counter, none of them is refused by it.
+  template <Order kOrder>
+  [[gnu::always_inline]] inline LatchSide LoadLine(SeqToken seq,
+                                                   uint64_t cycles,
+                                                   uint32_t index,
+                                                   Pair& pair) const {
+    const vvar_slot& slot = timeline_->slot[CurrentSlot(seq)];
+    const vvar_slot& idle = timeline_->slot[IdleSlot(seq)];
+    const uint64_t start = Memory::Load(slot.cycle_start);
+    const uint64_t idle_start = Memory::Load(idle.cycle_start);
+    pair.publications = seq >> 1;
+    pair.has_previous = PreviousIsReadable(seq);
+    pair.cycles = cycles;
+    pair.delta = 0;
+    pair.Load(slot, index);
+    pair.previous.Load(idle, index);
+    // As above: each line keeps its date, even if seq went round.
+    if (pair.cycle_start != start) return LatchSide::kNeither;
+    if (!pair.has_previous) return LatchSide::kCurrent;
+    return pair.previous.cycle_start == idle_start ? LatchSide::kPrevious
+                                                   : LatchSide::kNeither;
   }
 
   static int64_t Delta(uint64_t cycles, uint64_t start) {

@@ -146,33 +146,52 @@ constexpr uint64_t CyclesToNs(uint64_t cycles, Scale scale,
   return CyclesToShiftedNs(cycles, scale, nsec_shifted).ns;
 }
 
-/// Returns floor(time * 2^shift / mult): how many cycles last at most `time`.
-/// Writer side only (three divisions).
-/// Range: mult != 0. Saturates at 2^62 cycles.
-constexpr uint64_t ShiftedNsToCycles(ShiftedNs time, Scale scale) {
-  constexpr uint64_t kLimit = uint64_t{1} << 62;
-  const uint32_t shift = scale.shift & 63;
-  // ns << shift in 32-bit digits, the highest first; digit by digit long
-  // division by mult. Bound: each rest < 2^32, so rest << 32 | digit fits.
-  const uint64_t top = shift == 0 ? 0 : time.ns >> (64 - shift);
-  const uint64_t bottom = time.ns << shift | time.remainder_shifted;
-  const uint64_t digits[4] = {top >> 32, top & UINT32_MAX, bottom >> 32,
-                              bottom & UINT32_MAX};
+/// What conversions to cycles saturate at.
+inline constexpr uint64_t kCyclesLimit = uint64_t{1} << 62;
+
+/// Returns floor((high * 2^64 + low) / d).
+/// Range: d != 0. Saturates at kCyclesLimit. Progress: four divisions.
+constexpr uint64_t DivideWide(uint64_t high, uint64_t low, uint32_t d) {
+  const uint64_t digits[4] = {high >> 32, high & UINT32_MAX, low >> 32,
+                              low & UINT32_MAX};
   uint64_t quotient = 0;
   uint64_t rest = 0;
+  // Long division, the highest digit first. Bound: each rest < d < 2^32, so
+  // rest << 32 | digit fits, and so does a step.
   for (const uint64_t digit : digits) {
     const uint64_t part = (rest << 32) | digit;
-    const uint64_t step = DivideU64(part, scale.mult);
-    if (quotient > UINT32_MAX >> 2) return kLimit;
+    const uint64_t step = DivideU64(part, d);
+    if (quotient > UINT32_MAX >> 2) return kCyclesLimit;
     quotient = (quotient << 32) | step;
-    rest = part - step * scale.mult;
+    rest = part - step * d;
   }
-  return quotient < kLimit ? quotient : kLimit;
+  return quotient < kCyclesLimit ? quotient : kCyclesLimit;
 }
 
-/// The same of whole nanoseconds.
+/// Returns floor(ns * 2^shift / mult): how many cycles last at most `ns`.
+/// Range: mult != 0. Saturates at kCyclesLimit.
 constexpr uint64_t NsToCycles(uint64_t ns, Scale scale) {
-  return ShiftedNsToCycles({ns, 0}, scale);
+  const uint32_t shift = scale.shift & 63;
+  const uint64_t high = shift == 0 ? 0 : ns >> (64 - shift);
+  return DivideWide(high, ns << shift, scale.mult);
+}
+
+/// Returns the least number of cycles for which CyclesToNs(cycles, scale,
+/// nsec_shifted) has reached `ns`: the inverse of CyclesToNs(), exactly.
+/// Range: every input; saturates at kCyclesLimit, also where mult is 0.
+constexpr uint64_t CyclesUntilNs(uint64_t ns, Scale scale,
+                                 uint64_t nsec_shifted) {
+  const uint32_t shift = scale.shift & 63;
+  uint64_t high = shift == 0 ? 0 : ns >> (64 - shift);
+  uint64_t low = ns << shift;
+  if (high == 0 && low <= nsec_shifted) return 0;
+  if (scale.mult == 0) return kCyclesLimit;
+  // For n > 0: ceil(n / d) == floor((n - 1) / d) + 1, n = ns << shift less
+  // nsec_shifted. Bound: n - 1 >= 0, so `high` covers the borrow.
+  high -= low <= nsec_shifted ? 1 : 0;
+  low -= nsec_shifted + 1;
+  const uint64_t before = DivideWide(high, low, scale.mult);
+  return before < kCyclesLimit ? before + 1 : kCyclesLimit;
 }
 
 }  // namespace vvar

@@ -145,6 +145,16 @@ struct LineView : Line {
   bool Published() const { return scale.mult != 0; }
 };
 
+/// Both lines of a timeline: the current one, and the previous one where it
+/// could be read.
+template <class Memory>
+struct PairView : LineView<Memory> {
+  LineView<Memory> previous;
+  bool has_previous;
+  uint32_t publications;  ///< Up to the current line, modulo 2^31.
+  uint64_t cycles;        ///< The counter while no later line was published.
+};
+
 /// One coarse clock in ns, by its index in vvar_slot.coarse: no counter, no
 /// age.
 template <class Memory>

@@ -66,6 +66,17 @@ constexpr uint64_t NsAfter(Timebase base, Scale scale, uint64_t cycles) {
          CyclesToNs(cycles, scale, base.nsec_shifted);
 }
 
+/// Returns the time `cycles` before `base`: floor, like NsAfter().
+constexpr uint64_t NsBefore(Timebase base, Scale scale, uint64_t cycles) {
+  const ShiftedNs back = CyclesToShiftedNs(cycles, scale, 0);
+  // What is left of base's ns, less what is left of back's: above -1.
+  const uint64_t rest =
+      base.nsec_shifted < back.remainder_shifted
+          ? UINT64_MAX
+          : (base.nsec_shifted - back.remainder_shifted) >> (scale.shift & 63);
+  return static_cast<uint64_t>(base.sec) * kNsPerSec + rest - back.ns;
+}
+
 /// Returns the time `cycles` after `base`: floor, like NsAfter().
 constexpr Timespec TimespecAfter(Timebase base, Scale scale, uint64_t cycles) {
   uint64_t sec = static_cast<uint64_t>(base.sec);
@@ -137,22 +148,15 @@ constexpr Timebase Rescale(Timebase base, uint32_t shift, uint32_t to_shift) {
 }
 
 /// Returns after how many cycles, on a line that is at `base`, it shows `sec`
-/// or more for the first time; 0 if it does already. Writer side only.
-/// Range: saturates at 2^62.
+/// or more for the first time; 0 if it does already.
+/// Range: saturates at kCyclesLimit.
 constexpr uint64_t CyclesUntilSec(Timebase base, Scale scale, int64_t sec) {
   if (base.sec >= sec) return 0;
   const uint64_t whole_sec =
-      static_cast<uint64_t>(sec) - static_cast<uint64_t>(base.sec) - 1;
-  // Bound: 2^32 s is 2^62 ns, which NsToCycles() takes.
-  if (whole_sec > UINT32_MAX) return uint64_t{1} << 62;
-  // What is left of this second, in ns and a part of one, less one part: the
-  // floor of that, plus one, is the ceiling of what is left.
-  const uint64_t left = (kNsPerSec << scale.shift) - base.nsec_shifted - 1;
-  const uint64_t part_mask = (uint64_t{1} << scale.shift) - 1;
-  return ShiftedNsToCycles(
-             {whole_sec * kNsPerSec + (left >> scale.shift), left & part_mask},
-             scale) +
-         1;
+      static_cast<uint64_t>(sec) - static_cast<uint64_t>(base.sec);
+  // Bound: 2^32 s is below 2^62 ns.
+  if (whole_sec > UINT32_MAX) return kCyclesLimit;
+  return CyclesUntilNs(whole_sec * kNsPerSec, scale, base.nsec_shifted);
 }
 
 /// Returns whether `a` is earlier than `b`.
@@ -239,6 +243,24 @@ struct Line {
                scale.shift);
   }
 };
+
+/// Copies a line field by field: an assignment may become a call of memcpy.
+constexpr void CopyLine(const Line& from, Line& to) {
+  to.cycle_start = from.cycle_start;
+  to.max_cycles = from.max_cycles;
+  to.scale = from.scale;
+  to.realtime_mult = from.realtime_mult;
+  to.raw_mult = from.raw_mult;
+  to.counter_id = from.counter_id;
+  to.status = from.status;
+  for (uint32_t i = 0; i < VVAR_BASES; ++i) to.base[i] = from.base[i];
+  to.error_ns = from.error_ns;
+  to.error_growth_ppb = from.error_growth_ppb;
+  for (uint32_t i = 0; i < VVAR_COARSES; ++i) to.coarse[i] = from.coarse[i];
+  to.tai_offset_sec = from.tai_offset_sec;
+  to.was_set_count = from.was_set_count;
+  to.leap = from.leap;
+}
 
 }  // namespace vvar
 

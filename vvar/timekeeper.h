@@ -97,13 +97,6 @@ class Timekeeper {
       return false;
     }
     Adopt(found);
-    Line& line = line_[current_];
-    line.cycle_start = found.cycle_start;
-    line.max_cycles = found.max_cycles;
-    line.scale = found.scale;
-    line.realtime_mult = found.realtime_mult;
-    line.raw_mult = found.raw_mult;
-    line.counter_id = found.counter_id;
     return true;
   }
 
@@ -331,18 +324,9 @@ class Timekeeper {
   }
   constexpr uint32_t shift() const { return planner_.rules.nominal.shift; }
 
-  // Copies what does not depend on the counter.
+  // Makes `found` the current line, and what it says the settings.
   constexpr void Adopt(const Line& found) {
-    Line& line = line_[current_];
-    line.status = found.status;
-    for (uint32_t i = 0; i < VVAR_BASES; ++i) line.base[i] = found.base[i];
-    line.error_ns = found.error_ns;
-    line.error_growth_ppb = found.error_growth_ppb;
-    for (uint32_t i = 0; i < VVAR_COARSES; ++i)
-      line.coarse[i] = found.coarse[i];
-    line.tai_offset_sec = found.tai_offset_sec;
-    line.leap = found.leap;
-    line.was_set_count = found.was_set_count;
+    CopyLine(found, line_[current_]);
     planner_.settings.error_ns = found.error_ns;
     planner_.settings.error_growth_ppb = found.error_growth_ppb;
     planner_.settings.tai_offset_sec = found.tai_offset_sec;

@@ -4,6 +4,7 @@
 // a kernel would use it. Its object must need nothing from outside (the
 // freestanding matrix runs nm -u on it, for each ISA and compiler).
 #include "clocks/native.h"
+#include "vvar/history.h"
 #include "vvar/offset.h"
 #include "vvar/reader.h"
 #include "vvar/writer.h"
@@ -11,6 +12,7 @@
 namespace {
 
 using KernelReader = vvar::Reader<vvar::NativeClock>;
+using KernelHistory = vvar::History<vvar::NativeClock>;
 using ContainerReader =
     vvar::Reader<vvar::NativeClock, vvar::PageMemory, vvar::OffsetPage<>>;
 using KernelWriter = vvar::Writer<vvar::NativeClock>;
@@ -79,6 +81,24 @@ vvar::TimespecReading now_timespec_in_namespace(const ContainerReader* reader,
 vvar::ReadStatus snapshot_in_namespace(const ContainerReader* reader,
                                        vvar::SnapshotReading* out) {
   return reader->Snapshot(out);
+}
+vvar::ReadStatus capture(KernelHistory* history, const KernelReader* reader) {
+  return history->Capture(*reader);
+}
+uint64_t convert(const KernelHistory* history, vvar::ClockId id,
+                 uint64_t cycles) {
+  return history->NsAt(id, cycles).ns;
+}
+uint64_t convert_all(const KernelHistory* history, vvar::ClockId id,
+                     const uint64_t* cycles, uint64_t* ns, size_t count) {
+  return history->NsAt(id, cycles, ns, count).error_ns;
+}
+uint64_t cross_timestamp(const KernelHistory* history, uint64_t cycles,
+                         vvar::SnapshotReading* out) {
+  return history->SnapshotAt(cycles, out).error_ns;
+}
+uint64_t arm(const KernelHistory* history, vvar::ClockId id, uint64_t ns) {
+  return history->CyclesAt(id, ns).cycles;
 }
 
 void format(vvar_page* page, const vvar::PageConfig* config) {

@@ -417,6 +417,35 @@ TEST(ScaleTest, NsToCyclesIsTheFloorOrSaturates) {
   }
 }
 
+TEST(ScaleTest, CyclesUntilNsIsTheFirstOrSaturates) {
+  EdgyRandom random(12);
+  int saturated = 0;
+  for (int i = 0; i < 300'000; ++i) {
+    const Scale scale = {static_cast<uint32_t>(random.Edgy(32)),
+                         static_cast<uint32_t>(random.Below(64))};
+    const uint64_t ns = random.Edgy();
+    const uint64_t nsec_shifted = random.Edgy();
+    const uint64_t cycles = CyclesUntilNs(ns, scale, nsec_shifted);
+    ASSERT_LE(cycles, kCyclesLimit);
+    const UnsignedWide target = UnsignedWide(ns) << scale.shift;
+    const auto shown = [&](uint64_t at) {
+      return UnsignedWide(at) * UnsignedWide(scale.mult) +
+             UnsignedWide(nsec_shifted);
+    };
+    if (cycles < kCyclesLimit) {
+      ASSERT_TRUE(shown(cycles) >= target)
+          << ns << " " << scale.mult << " " << scale.shift;
+    } else {
+      ++saturated;
+    }
+    if (cycles != 0) {
+      ASSERT_TRUE(shown(cycles - 1) < target)
+          << ns << " " << scale.mult << " " << scale.shift;
+    }
+  }
+  EXPECT_GT(saturated, 1'000);
+}
+
 TEST(ScaleTest, NsToCyclesAndBackNeverGains) {
   // n cycles last at most ns, and n + 1 last longer.
   EdgyRandom random(11);

@@ -5,6 +5,7 @@
 #include "vvar/timebase.h"
 
 #include <gtest/gtest.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #include <algorithm>
@@ -342,6 +343,34 @@ TEST(TimebaseTest, RealtimeAndMonotonicRawHaveSlopesOfTheirOwn) {
                                                                        : 1000u);
     EXPECT_EQ(line.ScaleOf(base).shift, 5u);
   }
+}
+
+TEST(TimebaseTest, NsBeforeIsTheFloor) {
+  EdgyRandom random(39);
+  for (const Scale& scale : Scales(random)) {
+    for (int i = 0; i < 50; ++i) {
+      const Timebase base = {random.EdgySigned(33),
+                             random.Any() % (kSec << scale.shift)};
+      const uint64_t cycles = random.Edgy(58);
+      const Wide exact =
+          Exact(base, scale.shift) - Wide(cycles) * Wide(scale.mult);
+      ASSERT_EQ(NsBefore(base, scale, cycles),
+                support::FloorNs(exact, scale.shift))
+          << cycles << " cycles before " << base.sec << " s";
+    }
+  }
+}
+
+TEST(TimebaseTest, CopyOfALineHasEachOfItsFields) {
+  EdgyRandom random(40);
+  Line from = {};
+  for (size_t at = 0; at < sizeof(from); ++at) {
+    reinterpret_cast<unsigned char*>(&from)[at] =
+        static_cast<unsigned char>(1 + random.Below(255));
+  }
+  Line to = {};
+  CopyLine(from, to);
+  EXPECT_EQ(support::FieldsOf(to), support::FieldsOf(from));
 }
 
 // In constant expressions undefined behaviour does not compile.
