@@ -25,6 +25,9 @@ struct DisciplineHealth {
   double max_offset_ns = 0;   ///< Its largest magnitude since the start.
   double frequency_ppb = 0;   ///< Of the line against the nominal rate.
   double refused_ns = 0;      ///< Of a step that the policy refuses.
+  /// What MONOTONIC was ahead of the reference when it was joined again; it
+  /// stays so, as readers may have been told.
+  double ahead_ns = 0;
   uint64_t ticks = 0;
   uint64_t rejected_brackets = 0;  ///< Ticks skipped: every bracket disturbed.
   uint64_t large_offsets = 0;      ///< Ticks beyond Servo::kLargeNs.
@@ -150,6 +153,7 @@ class Discipline {
 
   /// What does not depend on how a line came about.
   void Begin(uint64_t now) {
+    last_cycles_ = now;
     last_mono_ns_ = quality_at_ns_ =
         static_cast<int64_t>(TimespecToNs(TimeAt(calibration_.monotonic, now)));
     slept_ns_ = calibration_.boottime.NsAt(now, last_mono_ns_) -
@@ -190,10 +194,10 @@ class Discipline {
       return true;
     }
     if (!timekeeper.LineHasBegun(now)) return false;
-    const double offset_ns =
-        Offset(timekeeper, VVAR_BASE_MONOTONIC, brackets.monotonic);
+    const double offset_ns = MonotonicOffset(timekeeper, brackets.monotonic);
     return offset_ns > kJumpFromNs ||
-           (offset_ns < -kJumpFromNs && LastReadable(timekeeper, now) != now);
+           (offset_ns < -kJumpFromNs &&
+            LastReadable(timekeeper, brackets.monotonic) != now);
   }
 
   /// Ends the line at the last value that readers may have had of it, and lets
@@ -202,24 +206,25 @@ class Discipline {
     ++health_.rejoins;
     const Brackets brackets = Measure(kRejoinTries);
     const uint64_t now = brackets.monotonic.midpoint();
-    timekeeper.HoldAt(LastReadable(timekeeper, now));
+    timekeeper.HoldAt(LastReadable(timekeeper, brackets.monotonic));
     const auto gap_ns = [&](const Bracket& bracket, uint32_t base) {
       const Timespec held = TimebaseToTimespec(timekeeper.line().base[base],
                                                timekeeper.nominal().shift);
       const auto held_ns = static_cast<int64_t>(TimespecToNs(held));
       return std::llround(ReferenceNs(bracket, now, held_ns));
     };
-    const int64_t boottime_ns =
-        std::max<int64_t>(gap_ns(brackets.boottime, VVAR_BASE_BOOTTIME), 0);
-    // REALTIME has slept as BOOTTIME has; what is left is a step, or none.
+    const int64_t mono_ns = gap_ns(brackets.monotonic, VVAR_BASE_MONOTONIC);
+    const int64_t raw_ns =
+        gap_ns(brackets.monotonic_raw, VVAR_BASE_MONOTONIC_RAW);
+    const int64_t boot_ns = gap_ns(brackets.boottime, VVAR_BASE_BOOTTIME);
+    health_.ahead_ns = AheadNs(mono_ns);
+    raw_ahead_ns_ = AheadNs(raw_ns);
+    // REALTIME slept as BOOTTIME did; what is left of it is a step, or nothing.
     timekeeper.Resume(
-        now,
-        {boottime_ns,
-         std::max<int64_t>(gap_ns(brackets.monotonic, VVAR_BASE_MONOTONIC), 0),
-         std::max<int64_t>(
-             gap_ns(brackets.monotonic_raw, VVAR_BASE_MONOTONIC_RAW), 0),
-         boottime_ns});
+        now, {boot_ns, std::max<int64_t>(mono_ns, 0),
+              std::max<int64_t>(raw_ns, 0), std::max<int64_t>(boot_ns, 0)});
     last_mono_ns_ = brackets.monotonic.ns;
+    last_cycles_ = now;
     slept_ns_ = SleptNs(brackets);
     quality_ = reference_.Quality();
     quality_at_ns_ = last_mono_ns_;
@@ -227,14 +232,30 @@ class Discipline {
   }
   static constexpr int kRejoinTries = 8;
 
-  static uint64_t LastReadable(const Timekeeper& timekeeper, uint64_t now) {
+  /// What the servo need not bother about.
+  static double AheadNs(int64_t gap_ns) {
+    const auto ahead_ns = static_cast<double>(-gap_ns);
+    return ahead_ns > kJumpFromNs ? ahead_ns : 0.0;
+  }
+
+  /// The last counter value at which a reader may have used the line, `now`
+  /// being `mono`'s: while the machine slept, nobody read.
+  uint64_t LastReadable(const Timekeeper& timekeeper,
+                        const Bracket& mono) const {
     const Line& line = timekeeper.line();
-    if (CounterWentBack(timekeeper, now)) return line.cycle_start;
-    const int64_t age =
-        SignedDelta(now, line.cycle_start, timekeeper.counter_bits());
-    return age > static_cast<int64_t>(line.max_cycles)
-               ? line.cycle_start + line.max_cycles
-               : now;
+    const uint64_t now = mono.midpoint();
+    const auto awake_ns = static_cast<double>(mono.ns - last_mono_ns_);
+    const auto awake_cycles = static_cast<uint64_t>(
+        std::max(awake_ns, 0.0) / calibration_.monotonic_raw.ns_per_cycle);
+    const auto age = [&](uint64_t cycles) {
+      return SignedDelta(cycles, line.cycle_start, timekeeper.counter_bits());
+    };
+    const auto max_age = static_cast<int64_t>(line.max_cycles);
+    const bool stale_since_awake = age(now - awake_cycles) > max_age;
+    const uint64_t last = stale_since_awake || CounterWentBack(timekeeper, now)
+                              ? last_cycles_ + awake_cycles
+                              : now;
+    return age(last) > max_age ? line.cycle_start + line.max_cycles : last;
   }
 
   bool IsUsable(const Bracket& bracket) const {
@@ -274,16 +295,23 @@ class Discipline {
     return static_cast<double>(bracket.ns - line_ns) + 0.5 - fraction;
   }
 
+  double MonotonicOffset(const Timekeeper& timekeeper,
+                         const Bracket& bracket) const {
+    return Offset(timekeeper, VVAR_BASE_MONOTONIC, bracket) + health_.ahead_ns;
+  }
+
   void SteerAll(Timekeeper& timekeeper, const Brackets& brackets) {
     const Bracket& mono = brackets.monotonic;
     const auto elapsed_ns = static_cast<double>(mono.ns - last_mono_ns_);
     last_mono_ns_ = mono.ns;
+    last_cycles_ = mono.midpoint();
     if (mono.ns - quality_at_ns_ >= kQualityNs) AskQuality();
-    const double offset_ns = Offset(timekeeper, VVAR_BASE_MONOTONIC, mono);
+    const double offset_ns = MonotonicOffset(timekeeper, mono);
     SteerMonotonic(offset_ns, elapsed_ns);
     if (IsUsable(brackets.monotonic_raw)) {
       raw_servo_.Add(
-          Offset(timekeeper, VVAR_BASE_MONOTONIC_RAW, brackets.monotonic_raw),
+          Offset(timekeeper, VVAR_BASE_MONOTONIC_RAW, brackets.monotonic_raw) +
+              raw_ahead_ns_,
           elapsed_ns);
     }
     SteerRealtime(timekeeper, brackets.realtime, offset_ns);
@@ -379,8 +407,10 @@ class Discipline {
   ReferenceQuality quality_;
   DisciplineHealth health_;
   int64_t last_mono_ns_ = 0;
+  uint64_t last_cycles_ = 0;
   int64_t quality_at_ns_ = 0;
   double slept_ns_ = 0;
+  double raw_ahead_ns_ = 0;
   uint64_t usual_width_ = calibration_.usual_width;
   int rejected_in_a_row_ = 0;
   uint64_t narrowest_rejected_ = 0;

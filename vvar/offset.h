@@ -68,18 +68,18 @@ constexpr Time AddOffset(Time time, NoOffsets::None /*by*/) {
 /// Moves the clocks of a line by their offsets. Range: every input.
 constexpr void AddOffsets(Line& /*line*/, const NoOffsets& /*offsets*/) {}
 template <class Offsets>
-constexpr void AddOffsets(Line& line, const Offsets& offsets) {
+constexpr void AddOffsets(Line& line, const Offsets& policy) {
   // A hostile shift is another length of a second: wrong, and defined.
   const uint32_t shift = line.scale.shift & 63;
   const auto add = [&](uint32_t index, ClockId id) {
     line.base[index] =
-        Add(line.base[index], TimespecToTimebase(offsets.Of(id), shift), shift);
+        Add(line.base[index], TimespecToTimebase(policy.Of(id), shift), shift);
   };
   add(VVAR_BASE_MONOTONIC, ClockId::kMonotonic);
   add(VVAR_BASE_MONOTONIC_RAW, ClockId::kMonotonicRaw);
   add(VVAR_BASE_BOOTTIME, ClockId::kBoottime);
   Timespec& coarse = line.coarse[VVAR_COARSE_MONOTONIC];
-  coarse = AddOffset(coarse, offsets.Of(ClockId::kMonotonicCoarse));
+  coarse = AddOffset(coarse, policy.Of(ClockId::kMonotonicCoarse));
 }
 
 /// Offsets that the reader holds, in a process that knows its own.

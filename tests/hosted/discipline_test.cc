@@ -58,6 +58,7 @@ struct SimulationConfig {
   double tick_ns = 1e6;
   /// What the page says of the counter, which the kernel may know better.
   double nominal_hz = kNominalHz;
+  RealtimePolicy policy = {};
 };
 
 // A machine, and a writer on it that ticks. Readers are the timekeeper's lines.
@@ -67,7 +68,7 @@ class Simulation {
       : tick_ns_(config.tick_ns),
         reference_(config.machine),
         discipline_(reference_, kCalibrationNs,
-                    static_cast<uint64_t>(config.tick_ns)),
+                    static_cast<uint64_t>(config.tick_ns), config.policy),
         timekeeper_(ConfigOf(config)),
         random_(config.machine.seed) {}
 
@@ -95,6 +96,22 @@ class Simulation {
     timekeeper_.Commit();
     Look();
   }
+  // What a reader does.
+  void Look() {
+    offsets_.Add(MonotonicOffset());
+    const uint64_t now = reference_.Counter();
+    const Line& line = LineAt(now);
+    if (now - line.cycle_start > line.max_cycles) return;  // Stale.
+    constexpr uint32_t kSteady[] = {
+        VVAR_BASE_MONOTONIC, VVAR_BASE_MONOTONIC_RAW, VVAR_BASE_BOOTTIME};
+    for (int i = 0; i < 3; ++i) {
+      const uint64_t ns =
+          NsAfter(line.base[kSteady[i]], line.ScaleOf(kSteady[i]),
+                  now - line.cycle_start);
+      if (ns < last_ns_[i]) ++steps_back_;
+      last_ns_[i] = ns;
+    }
+  }
   // Lets a tick pass, at most a fiftieth late, and updates.
   void Tick() {
     constexpr int kLooks = 4;
@@ -104,6 +121,9 @@ class Simulation {
     }
     reference_.AdvanceNs(
         std::uniform_real_distribution<>(0, tick_ns_ / 50)(random_));
+    // A leap second's line begins when it is due: a tick or two are too early.
+    const bool due = line().leap != kNoLeap;
+    if (due && !timekeeper_.LineHasBegun(reference_.Counter())) return Look();
     Update();
   }
   // Returns MONOTONIC's offsets over `seconds` of ticks.
@@ -130,6 +150,10 @@ class Simulation {
   }
   double MonotonicOffset() const {
     return Offset(ClockId::kMonotonic, VVAR_BASE_MONOTONIC);
+  }
+  double TaiOffset() const { return Offset(ClockId::kTai, VVAR_BASE_TAI); }
+  double BoottimeOffset() const {
+    return Offset(ClockId::kBoottime, VVAR_BASE_BOOTTIME);
   }
   double RealtimeOffset() const {
     return Offset(ClockId::kRealtime, VVAR_BASE_REALTIME);
@@ -175,22 +199,6 @@ class Simulation {
   const Line& LineAt(uint64_t now) const {
     return timekeeper_.LineHasBegun(now) ? timekeeper_.line() : previous_;
   }
-  void Look() {
-    offsets_.Add(MonotonicOffset());
-    const uint64_t now = reference_.Counter();
-    const Line& line = LineAt(now);
-    if (now - line.cycle_start > line.max_cycles) return;  // Stale.
-    constexpr uint32_t kSteady[] = {
-        VVAR_BASE_MONOTONIC, VVAR_BASE_MONOTONIC_RAW, VVAR_BASE_BOOTTIME};
-    for (int i = 0; i < 3; ++i) {
-      const uint64_t ns =
-          NsAfter(line.base[kSteady[i]], line.ScaleOf(kSteady[i]),
-                  now - line.cycle_start);
-      if (ns < last_ns_[i]) ++steps_back_;
-      last_ns_[i] = ns;
-    }
-  }
-
   double tick_ns_;
   ScriptedReference reference_;
   Discipline discipline_;
@@ -752,6 +760,235 @@ TEST(DisciplineTest, LineThatIsNoneIsNotContinued) {
     EXPECT_LE(std::abs(simulation.MonotonicOffset()), kLargestOffsetNs)
         << row.name;
   }
+}
+
+struct PolicyRow {
+  const char* name;
+  StepPolicy policy;
+};
+const PolicyRow kPolicies[] = {{"follow", StepPolicy::kFollow},
+                               {"slew", StepPolicy::kSlew},
+                               {"refuse", StepPolicy::kRefuse}};
+
+// The reference's clock is set, and what comes of it.
+TEST(DisciplineTest, StepIsTreatedAsThePolicySays) {
+  for (const PolicyRow& row : kPolicies) {
+    for (const int64_t step_ns :
+         {int64_t{10'000'000}, int64_t{-10'000'000}, -kNsPerHour, kNsPerHour}) {
+      SCOPED_TRACE(std::string(row.name) + " " + std::to_string(step_ns));
+      Simulation simulation({.policy = {.on_step = row.policy}});
+      simulation.Start();
+      simulation.Run(/*seconds=*/0.5);
+      const auto step = static_cast<double>(step_ns);
+      simulation.reference().StepRealtime(step_ns);
+      double seen_ms = 0;
+      while (simulation.discipline().health().realtime_steps == 0) {
+        simulation.Tick();
+        seen_ms += 1;
+        ASSERT_LE(seen_ms, 20);
+      }
+      simulation.Tick();
+      const double at_once_ns = simulation.RealtimeOffset();
+      // Interval() holds the reference's time throughout.
+      EXPECT_GE(static_cast<double>(simulation.ErrorNs()),
+                std::abs(at_once_ns));
+      const Offsets monotonic = simulation.Run(/*seconds=*/2);
+      const double later_ns = simulation.RealtimeOffset();
+      std::cout << row.name << ", " << step / 1e6 << " ms: seen after "
+                << seen_ms << " ms; REALTIME off by " << at_once_ns / 1e6
+                << " ms then, " << later_ns / 1e6
+                << " ms 2 s later; MONOTONIC by " << monotonic.Largest()
+                << " ns at most\n";
+      EXPECT_LE(seen_ms, 2);
+      EXPECT_LE(monotonic.Largest(), kLargestOffsetNs);
+      EXPECT_EQ(simulation.steps_back(), 0);
+      EXPECT_EQ(simulation.discipline().health().realtime_steps, 1u);
+      const bool synchronised =
+          simulation.line().status == ClockStatus::kSynchronised;
+      switch (row.policy) {
+        case StepPolicy::kFollow:
+          EXPECT_LE(std::abs(at_once_ns), kLargestOffsetNs);
+          EXPECT_LE(std::abs(later_ns), kLargestOffsetNs);
+          EXPECT_TRUE(synchronised);
+          break;
+        case StepPolicy::kSlew:
+          EXPECT_NEAR(at_once_ns, step, 1'100);
+          // At 500 ppm, for ticks that may be a fiftieth late.
+          EXPECT_NEAR(later_ns, step - std::copysign(1e6, step), 30'000);
+          EXPECT_LE(std::abs(simulation.TaiOffset()), kLargestOffsetNs);
+          EXPECT_TRUE(synchronised);
+          break;
+        case StepPolicy::kRefuse:
+          EXPECT_NEAR(at_once_ns, step, 100);
+          EXPECT_NEAR(later_ns, step, 100);
+          EXPECT_NEAR(simulation.discipline().health().refused_ns, step, 100);
+          EXPECT_FALSE(synchronised);
+          break;
+      }
+    }
+  }
+}
+
+TEST(DisciplineTest, SlewedStepComesToItsEnd) {
+  Simulation simulation({.policy = {.on_step = StepPolicy::kSlew}});
+  simulation.Start();
+  simulation.Run(/*seconds=*/0.5);
+  simulation.reference().StepRealtime(-2'000'000);
+  simulation.Run(/*seconds=*/4.5);
+  EXPECT_LE(std::abs(simulation.RealtimeOffset()), kLargestOffsetNs);
+  EXPECT_EQ(simulation.line().realtime_mult, simulation.line().scale.mult);
+  EXPECT_LE(simulation.Run(/*seconds=*/1).Largest(), kLargestOffsetNs);
+}
+
+TEST(DisciplineTest, RefusedStepThatIsTakenBackIsForgotten) {
+  Simulation simulation({.policy = {.on_step = StepPolicy::kRefuse}});
+  simulation.Start();
+  simulation.Run(/*seconds=*/0.5);
+  simulation.reference().StepRealtime(kNsPerHour);
+  simulation.Run(/*seconds=*/0.5);
+  EXPECT_EQ(simulation.line().status, ClockStatus::kUnsynchronised);
+  simulation.reference().StepRealtime(-kNsPerHour);
+  simulation.Run(/*seconds=*/0.5);
+  EXPECT_EQ(simulation.line().status, ClockStatus::kSynchronised);
+  EXPECT_EQ(simulation.discipline().health().refused_ns, 0);
+  EXPECT_LE(std::abs(simulation.RealtimeOffset()), kLargestOffsetNs);
+}
+
+// Trap: T73
+TEST(DisciplineTest, SuspendIsNoticedBeforeTheNextTick) {
+  constexpr int64_t kCyclesPerSec = 2'596'152'000;
+  const struct {
+    const char* name;
+    int64_t slept_ns;
+    int64_t cycles;
+  } kRows[] = {
+      {"Stopped", 10'000'000'000, 0},
+      {"Running", 10'000'000'000, 10 * kCyclesPerSec},
+      {"Reset", 10'000'000'000, -(int64_t{1} << 39)},
+      {"HoursRunning", 4 * kNsPerHour, 4 * 3600 * kCyclesPerSec},
+      {"ShortStopped", 1'000'000'000, 0},
+      {"ShortRunning", 1'000'000'000, kCyclesPerSec},
+  };
+  for (const auto& row : kRows) {
+    SCOPED_TRACE(row.name);
+    Simulation simulation;
+    simulation.Start();
+    simulation.Run(/*seconds=*/0.5);
+    simulation.reference().Sleep(row.slept_ns, row.cycles);
+    // Readers that wake before the writer are told nothing that is taken back.
+    simulation.Look();
+    simulation.reference().AdvanceNs(600'000);
+    simulation.Look();
+    simulation.Update();
+    EXPECT_EQ(simulation.discipline().health().rejoins, 1u);
+    simulation.reference().AdvanceNs(600'000);
+    simulation.Look();
+    // Within the age limit they may have read on, on a counter that ran.
+    const double told_ns =
+        row.cycles == kCyclesPerSec ? static_cast<double>(row.slept_ns) : 0;
+    EXPECT_NEAR(simulation.MonotonicOffset(), -told_ns, kLargestOffsetNs);
+    EXPECT_NEAR(simulation.discipline().health().ahead_ns, told_ns, 100);
+    EXPECT_LE(std::abs(simulation.BoottimeOffset()), kLargestOffsetNs);
+    EXPECT_LE(std::abs(simulation.RealtimeOffset()), kLargestOffsetNs);
+    simulation.reference().AdvanceNs(400'000);
+    simulation.Run(/*seconds=*/1);
+    EXPECT_NEAR(simulation.MonotonicOffset(), -told_ns, kLargestOffsetNs);
+    EXPECT_LE(std::abs(simulation.BoottimeOffset()), kLargestOffsetNs);
+    EXPECT_LE(std::abs(simulation.RealtimeOffset()), kLargestOffsetNs);
+    EXPECT_EQ(simulation.discipline().health().rejoins, 1u);
+    EXPECT_EQ(simulation.steps_back(), 0);
+  }
+}
+
+// A writer that was stopped for an hour: its line went on with a slope that was
+// right once.
+TEST(DisciplineTest, StoppedWriterRejoins) {
+  for (const double ppb : {20'000.0, -20'000.0}) {
+    SCOPED_TRACE(ppb);
+    Simulation simulation;
+    simulation.Start();
+    simulation.Run(/*seconds=*/0.5);
+    simulation.reference().SetHiddenFrequency(ppb);
+    simulation.reference().AdvanceNs(3.6e12);
+    simulation.Update();
+    simulation.Tick();
+    EXPECT_LE(std::abs(simulation.MonotonicOffset()), 2 * kLargestOffsetNs);
+    EXPECT_LE(std::abs(simulation.RealtimeOffset()), 2 * kLargestOffsetNs);
+    simulation.Run(/*seconds=*/1);
+    EXPECT_LE(std::abs(simulation.MonotonicOffset()), kLargestOffsetNs);
+    EXPECT_LE(std::abs(simulation.BoottimeOffset()), 1'000);
+    EXPECT_EQ(simulation.steps_back(), 0);
+  }
+}
+
+constexpr int64_t kMidnightNs = 1'483'228'800'000'000'000;
+
+// The reference makes it a few ms late, as a kernel does at its tick; the page
+// makes it on the counter. TAI goes on throughout.
+TEST(DisciplineTest, AnnouncedLeapSecondIsMadeOnTime) {
+  for (const LeapPolicy policy : {LeapPolicy::kStep, LeapPolicy::kSmear}) {
+    for (const int32_t sec : {1, -1}) {
+      SCOPED_TRACE(sec);
+      const bool smear = policy == LeapPolicy::kSmear;
+      Simulation simulation(
+          {.machine = {.realtime_ns = kMidnightNs - 3'000'500'000},
+           .policy = {.on_leap = policy}});
+      ScriptedReference& reference = simulation.reference();
+      simulation.Start();
+      reference.SetLeapState(sec > 0 ? VVAR_LEAP_INSERT : VVAR_LEAP_DELETE);
+      const int64_t due_ns = kMidnightNs - (sec > 0 ? 0 : 1'000'000'000);
+      bool made = false;
+      int late_ticks = 0;
+      double smeared_ns = 0;
+      for (int i = 0; i < 5000; ++i) {
+        simulation.Tick();
+        ASSERT_LE(std::abs(simulation.TaiOffset()), kLargestOffsetNs) << i;
+        ASSERT_LE(std::abs(simulation.MonotonicOffset()), kLargestOffsetNs);
+        const bool due =
+            !made && reference.NsAfter(ClockId::kRealtime, due_ns) >= 0;
+        // Until the reference makes it, the page alone has.
+        if (due && ++late_ticks == 4) {
+          reference.MakeLeapSecond(sec);
+          made = true;
+        }
+        const double offset_ns = simulation.RealtimeOffset();
+        if (smear) {
+          smeared_ns = offset_ns;
+          ASSERT_LE(std::abs(offset_ns), 1.1e9);
+        } else if (due && !made) {
+          ASSERT_NEAR(offset_ns, sec * 1e9, kLargestOffsetNs);
+        } else {
+          ASSERT_LE(std::abs(offset_ns), kLargestOffsetNs) << i;
+        }
+        if (i == 4500) reference.SetLeapState(VVAR_LEAP_NONE);
+      }
+      EXPECT_TRUE(made);
+      EXPECT_EQ(reference.Quality().tai_offset_sec, 37 + sec);
+      EXPECT_EQ(simulation.line().tai_offset_sec, 37 + sec);
+      EXPECT_EQ(simulation.discipline().health().realtime_steps, 0u);
+      if (smear) {
+        // Some 3 s of it are done.
+        EXPECT_NEAR(smeared_ns, -sec * (1e9 - 1e9 * 4.0 / 43'200), 1e5);
+      } else {
+        EXPECT_EQ(simulation.line().leap, kNoLeap) << "and forgotten";
+      }
+      EXPECT_EQ(simulation.steps_back(), 0);
+    }
+  }
+}
+
+// Nobody announced it: then it is a step like any other.
+TEST(DisciplineTest, LeapSecondThatNobodyAnnouncedIsAStep) {
+  Simulation simulation;
+  simulation.Start();
+  simulation.Run(/*seconds=*/0.5);
+  simulation.reference().MakeLeapSecond(1);
+  simulation.reference().SetLeapState(VVAR_LEAP_NONE);
+  simulation.Run(/*seconds=*/0.1);
+  EXPECT_LE(std::abs(simulation.RealtimeOffset()), kLargestOffsetNs);
+  EXPECT_LE(std::abs(simulation.TaiOffset()), kLargestOffsetNs);
+  EXPECT_EQ(simulation.line().tai_offset_sec, 38);
+  EXPECT_EQ(simulation.steps_back(), 0);
 }
 
 // The counter of a restored machine may be before the line, by far.

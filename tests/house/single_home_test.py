@@ -6,10 +6,12 @@ import re
 
 import house
 
-# Lines. A core header is to have 300 at most; two are slightly above.
+# Lines. A core header is to have 300 at most; a few are slightly above.
 HEADER_TARGET = 300
 HEADER_LIMIT = 400
-CORE_LIMIT = 3000
+# Lines of code, without comments, that each of these pulls in, itself included.
+CORE_ENTRIES = ["vvar/history.h", "vvar/reader.h", "vvar/writer.h"]
+CORE_LIMIT = 1800
 FUNCTION_LIMIT = 40
 RETRY_LOOP_LIMIT = 20
 
@@ -160,18 +162,33 @@ def retry_loop_fits_a_glance(look):
 
 @house.case
 def core_stays_small(look):
-  total = 0
   for path in look.at(house.files("vvar", suffixes=(".h",)), "headers"):
     lines = house.read(path).count("\n")
-    total += lines
     if lines > HEADER_TARGET:
       print("  %s has %d lines, is to have %d" % (path, lines, HEADER_TARGET))
     if lines > HEADER_LIMIT:
       look.problem(path, "%d lines, at most %d" % (lines, HEADER_LIMIT))
-  print("  vvar/ has %d lines in %d headers, may have %d" %
-        (total, look.count, CORE_LIMIT))
-  if total > CORE_LIMIT:
-    look.problem("vvar", "%d lines, at most %d" % (total, CORE_LIMIT))
+
+
+def pulled_in(path, seen):
+  """Adds to `seen` what a file includes, itself included."""
+  if path not in seen:
+    seen.add(path)
+    for name in re.findall(r'#include "([^"]+)"', house.read(path)):
+      pulled_in(name, seen)
+  return seen
+
+
+@house.case
+def core_pulls_in_little(look):
+  for entry in look.at(CORE_ENTRIES, "headers"):
+    paths = pulled_in(entry, set())
+    lines = sum(1 for path in paths for line in house.code(path).split("\n")
+                if line.strip())
+    print("  %s: %d lines of code in %d headers, may have %d" %
+          (entry, lines, len(paths), CORE_LIMIT))
+    if lines > CORE_LIMIT:
+      look.problem(entry, "%d lines of code, at most %d" % (lines, CORE_LIMIT))
 
 
 def functions(path):

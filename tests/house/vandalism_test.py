@@ -61,6 +61,9 @@ ROWS = [
         "PlanCoarse(line, age, next);" + "\n" * 40),
     Row("long_header", "single_home_test", "core_stays_small", "vvar/latch.h",
         "namespace vvar {", "\n" * 360 + "namespace vvar {"),
+    Row("core_that_grows", "single_home_test", "core_pulls_in_little",
+        "vvar/page.h", "enum class ReadStatus",
+        "int unused;\n" * 700 + "enum class ReadStatus"),
     Row("file_called_utils", "single_home_test", "no_grab_bags",
         "hosted/time_utils.h", "", "\n"),
     # The protocol's names.

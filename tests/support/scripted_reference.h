@@ -98,6 +98,14 @@ class ScriptedReference : public hosted::Reference {
     machine_.hidden_ppb = ppb;
   }
   void StepRealtime(int64_t ns) { wall_offset_ns_ += ns; }
+  /// A leap second, announced: see ReferenceQuality::leap_state. A kernel makes
+  /// it at the first tick of its own after midnight.
+  void SetLeapState(uint32_t state) { quality_.leap_state = state; }
+  void MakeLeapSecond(int32_t sec) {
+    wall_offset_ns_ -= int64_t{sec} * 1'000'000'000;
+    quality_.tai_offset_sec += sec;
+    quality_.leap_state = VVAR_LEAP_INSERTED;
+  }
   void SetQuality(bool synchronised, uint64_t max_error_ns, int32_t tai_sec) {
     quality_.synchronised = synchronised;
     quality_.max_error_ns = max_error_ns;
@@ -109,6 +117,15 @@ class ScriptedReference : public hosted::Reference {
   void SlowDown(uint64_t times) {
     machine_.half_read_cycles *= times;
     machine_.jitter_cycles *= times;
+  }
+  /// The machine sleeps for `ns`; meanwhile its counter runs by `cycles`, or
+  /// back.
+  void Sleep(int64_t ns, int64_t cycles) {
+    Rebase();
+    now_ += static_cast<uint64_t>(cycles);
+    origin_ = Counter();
+    boot_offset_ns_ += ns;
+    wall_offset_ns_ += ns;
   }
   void Interrupt(const Interruption& interruption) {
     machine_.interruption = interruption;
