@@ -92,6 +92,7 @@ nlohmann::ordered_json DumpSlot(const vvar_slot& slot) {
       {"monotonic_coarse", coarse(VVAR_COARSE_MONOTONIC)},
       {"tai_offset_sec", Load(slot.tai_offset_sec)},
       {"leap_state", Load(slot.leap_state)},
+      {"leap_name", LeapName(Load(slot.leap_state))},
       {"was_set_count", Load(slot.was_set_count)},
       {"leap_smear_sec", Load(slot.leap_smear_sec)},
       {"leap_date_sec", Load(slot.leap_date_sec)},

@@ -72,6 +72,32 @@ constexpr absl::string_view NameOf(ClockStatus status) {
   return "?";
 }
 
+/// Of a VVAR_LEAP_*.
+constexpr absl::string_view LeapName(uint32_t leap_state) {
+  switch (leap_state) {
+    case VVAR_LEAP_NONE:
+      return "none";
+    case VVAR_LEAP_INSERT:
+      return "to be inserted";
+    case VVAR_LEAP_DELETE:
+      return "to be deleted";
+    case VVAR_LEAP_INSERTED:
+      return "inserted, under way";
+    case VVAR_LEAP_DONE:
+      return "done";
+    case VVAR_LEAP_SMEAR_INSERT:
+      return "to be smeared, inserted";
+    case VVAR_LEAP_SMEAR_DELETE:
+      return "to be smeared, deleted";
+    case VVAR_LEAP_SMEARING_INSERT:
+      return "being smeared, inserted";
+    case VVAR_LEAP_SMEARING_DELETE:
+      return "being smeared, deleted";
+    default:
+      return "?";
+  }
+}
+
 constexpr absl::string_view NameOf(fallback::Leg leg) {
   switch (leg) {
     case fallback::Leg::kPage:

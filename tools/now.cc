@@ -53,6 +53,31 @@ nlohmann::ordered_json Describe(const NamedClock& clock,
   return row;
 }
 
+/// What a reader of REALTIME has to know of leap seconds, as a report.
+nlohmann::ordered_json DescribeLeap(const hosted::SharedReader& reader) {
+  SnapshotReading all;
+  if (reader.Snapshot(&all) != ReadStatus::kOk) return {};
+  const uint64_t target_ns =
+      all.tai_ns - static_cast<uint64_t>(all.tai_offset_sec) * kNsPerSec;
+  return {
+      {"leap_second", LeapName(all.leap_state)},
+      {"tai_offset_sec", all.tai_offset_sec},
+      {"slew_remaining_ns", static_cast<int64_t>(target_ns - all.realtime_ns)},
+  };
+}
+
+void PrintLeap(const nlohmann::ordered_json& leap) {
+  if (leap.is_null()) return;
+  const auto remaining_ns = leap["slew_remaining_ns"].get<int64_t>();
+  const std::string name = leap["leap_second"].get<std::string>();
+  if (name != "none") absl::PrintF("leap second: %s\n", name);
+  // Both are rounded down: one nanosecond is nothing.
+  if (remaining_ns > 1 || remaining_ns < -1) {
+    absl::PrintF("realtime is being slewed; left: %s\n",
+                 absl::FormatDuration(absl::Nanoseconds(remaining_ns)));
+  }
+}
+
 void PrintRow(const nlohmann::ordered_json& row) {
   const std::string bound =
       row.contains("bound_ns")
@@ -96,9 +121,12 @@ ExitCode Now() {
         "realtime_coarse or monotonic_coarse")));
   }
   if (WantsJson()) {
-    PrintJson({{"clocks", rows}});
+    nlohmann::ordered_json report = {{"clocks", rows}};
+    report.update(DescribeLeap(reader));
+    PrintJson(report);
   } else {
     for (const nlohmann::ordered_json& row : rows) PrintRow(row);
+    PrintLeap(DescribeLeap(reader));
   }
   if (name.empty()) return kExitOk;
   const AgeReading age = reader.Age();

@@ -149,6 +149,7 @@ class History {
         ErrorNsAfter(line.error_ns, DurationNs(Magnitude(age), line.scale),
                      line.error_growth_ppb);
     out->tai_offset_sec = line.tai_offset_sec;
+    out->leap_state = line.leap.state;
     out->clock_status = line.status;
     return worst;
   }

@@ -140,6 +140,7 @@ class Reader {
         kMonotonicCoarse, TimespecToNs(line.coarse[VVAR_COARSE_MONOTONIC]));
     out->error_ns = line.ErrorNs();
     out->tai_offset_sec = line.tai_offset_sec;
+    out->leap_state = line.leap.state;
     out->clock_status = line.status;
     return status;
   }

@@ -113,6 +113,8 @@ def wrong_usage_is_told_with_the_value_and_what_was_expected(page):
                 "No such file")
     check_error(run(*serve, "--reference=/dev/null"), 2, "/dev/null",
                 "PTP_SYS_OFFSET_PRECISE", "Inappropriate ioctl")
+    check_error(run(*serve, "--on_step=ignore"), 2, "ignore", "refuse")
+    check_error(run(*serve, "--on_leap=skip"), 2, "skip", "smear")
     check_error(run(*serve, "--max_error_from=ntp"), 2, "ntp", "chrony:PORT")
     check_error(run(*serve, "--max_error_from=chronyd"), 2, "chronyd", "chrony")
     check_error(run(*serve, "--max_error_from=chrony:65536"), 2, "65536",

@@ -723,6 +723,7 @@ auto FieldsOf(const SnapshotReading& all) {
                     all.monotonic_coarse_ns,
                     all.error_ns,
                     static_cast<uint64_t>(all.tai_offset_sec),
+                    static_cast<uint64_t>(all.leap_state),
                     static_cast<uint64_t>(all.clock_status)};
 }
 

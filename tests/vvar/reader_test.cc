@@ -136,6 +136,7 @@ void ExpectMovedReads(const AnyReader& reader, Page& test,
   ASSERT_EQ(moved.cycles, plain.cycles);
   ASSERT_EQ(moved.error_ns, plain.error_ns);
   ASSERT_EQ(moved.tai_offset_sec, plain.tai_offset_sec);
+  ASSERT_EQ(moved.leap_state, plain.leap_state);
   ASSERT_EQ(reader.Age().age_ns, test.MakeReader().Age().age_ns);
 }
 
@@ -340,6 +341,7 @@ TEST(ReaderTest, SnapshotEqualsTheSingleReads) {
     EXPECT_EQ(snapshot.monotonic_coarse_ns,
               reader.Now(ClockId::kMonotonicCoarse).ns);
     EXPECT_EQ(snapshot.tai_offset_sec, 37);
+    EXPECT_EQ(snapshot.leap_state, VVAR_LEAP_NONE);
     EXPECT_EQ(snapshot.clock_status, ClockStatus::kSynchronised);
     const IntervalReading interval = reader.Interval(ClockId::kTai);
     EXPECT_EQ(interval.latest_ns - interval.earliest_ns,
