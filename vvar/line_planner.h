@@ -313,10 +313,12 @@ class LinePlanner {
     next.error_growth_ppb = settings.error_growth_ppb;
     next.error_ns = ErrorNsAfter(settings.error_ns, next_carry.error_age_ns,
                                  settings.error_growth_ppb);
-    if (next.realtime_mult != next.scale.mult &&
-        next.leap.state != VVAR_LEAP_SMEARING) [[unlikely]] {
-      const int64_t off_ns =
-          DifferenceNs(next.RealtimeRemaining(), rules.nominal.shift);
+    // Also of what is being slewed too slowly for a step of mult.
+    const int64_t off_ns =
+        next.leap.state == VVAR_LEAP_SMEARING
+            ? 0
+            : DifferenceNs(next.RealtimeRemaining(), rules.nominal.shift);
+    if (off_ns != 0) [[unlikely]] {
       next.error_ns =
           AddErrors(next.error_ns,
                     static_cast<uint64_t>(off_ns < 0 ? -off_ns : off_ns) + 1);
