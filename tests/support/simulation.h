@@ -422,7 +422,9 @@ class Simulation {
     // Nothing goes on before Resume().
     if (random_.OneIn(4)) Update();
     ReadOnce();
+    interleave_ = random_.OneIn(2);
     GoOn(slept_ns);
+    interleave_ = false;
   }
   // Nobody told: the line is ended where it was last looked at.
   void SuspendUnannounced() {
@@ -432,9 +434,7 @@ class Simulation {
     Note("HoldAt", at, 0);
     timekeeper_->HoldAt(counter_at);
     oracle_.HeldAt(at, machine_.TrueParts(), timekeeper_->line());
-    // Shows the held line, so that nobody reads the old one on a counter that
-    // may have jumped.
-    Update();
+    if (random_.OneIn(2)) Update();
     GoOn(slept_ns);
   }
   uint64_t Sleep() {
@@ -464,7 +464,7 @@ class Simulation {
                            : static_cast<int64_t>(random_.Below(slept_ns + 1));
     Ask({.kind = Operation::kResume, .gap = {ns, monotonic_ns, ns}});
     Ask(ErrorBound());
-    Update(random_.OneIn(2));
+    Update(interleave_);
     Expect(!timekeeper_->held(), "still held after Resume()");
     ReadOnce();
   }
@@ -492,7 +492,9 @@ class Simulation {
     }
     const uint64_t gap_ns = random_.Below(kSec);
     machine_.PassWithoutCounter(static_cast<int64_t>(gap_ns));
+    interleave_ = random_.OneIn(2);
     GoOn(gap_ns);
+    interleave_ = false;
   }
   void TakeOver() {
     ++tally_.takeovers;
@@ -1110,7 +1112,8 @@ class Simulation {
   int64_t margin_cycles_ = 0;
   int64_t true_offset_ns_ = 0;
   bool calm_ = false;
-  bool pending_ = false;  // Something is asked and not published.
+  bool interleave_ = false;  // The update that ends a hold.
+  bool pending_ = false;     // Something is asked and not published.
   bool updating_ = false;
   bool scripted_ = false;
   std::vector<Read> deferred_;
