@@ -370,10 +370,7 @@ class Simulation {
     }
     int64_t target = machine_.position() + wait;
     if (!timekeeper_->held()) {
-      const int64_t deadline = line.start + static_cast<int64_t>(Ticks(
-                                                timekeeper_->next_deadline(),
-                                                line.line.cycle_start, kBits));
-      if (!random_.OneIn(8)) target = std::min(target, deadline);
+      if (!random_.OneIn(8)) target = std::min(target, Deadline());
       // Now and then right after another one, or before the line has begun.
       target = std::max(target, line.start + margin_cycles_);
       if (random_.OneIn(20)) target = line.start + (random_.OneIn(2) ? 0 : -1);
@@ -388,6 +385,12 @@ class Simulation {
                           machine_.CyclesOf(4 * row_.lead_ns);
     if (!timekeeper_->held() && kBits < 60) target = std::min(target, limit);
     return std::max(target, machine_.position());
+  }
+
+  int64_t Deadline() const {
+    return oracle_.current().start +
+           static_cast<int64_t>(Ticks(timekeeper_->next_deadline(),
+                                      timekeeper_->line().cycle_start, kBits));
   }
 
   void HappenOnce() {
@@ -648,6 +651,7 @@ class Simulation {
         }
       };
     }
+    if (!timekeeper_->held()) oracle_.SetDeadline(Deadline());
     updating_ = true;
     const bool was_held = timekeeper_->held();
     const PublishStatus status = writer_.Publish(*timekeeper_);

@@ -133,6 +133,9 @@ class TimelineOracle {
     ExpectBases(now);
     Forget();
   }
+  /// next_deadline(), as a position: who updates by then is in time for a leap
+  /// second.
+  void SetDeadline(int64_t deadline) { deadline_ = deadline; }
   /// An update at `now`, which the counter showed as `counter_now`; it was
   /// truly `true_now` then.
   void Published(int64_t now, uint64_t counter_now, Wide true_now,
@@ -145,7 +148,10 @@ class TimelineOracle {
     const auto run =
         static_cast<int64_t>(Ticks(line.cycle_start, counter_now, bits_));
     next.start = now + run;
+    Expect(Ticks(line.cycle_start, 0, bits_) == line.cycle_start,
+           "cycle_start is wider than the counter");
     ExpectDate(old, now, run);
+    ExpectInTime(old, now, next.start);
     const int64_t cycles = old.held ? run : next.start - old.start;
     Extend(cycles);
     PlanNext(old, cycles, next);
@@ -356,6 +362,18 @@ class TimelineOracle {
     }
   }
 
+  // An owner that keeps the deadline, give or take half the horizon, has its
+  // leap second on the date. It cannot where the line began too close to it.
+  void ExpectInTime(const Segment& old, int64_t now, int64_t start) {
+    if (old.held || hold_ || leap_new_ || step_ != Wide(0)) return;
+    const auto horizon = static_cast<int64_t>(horizon_cycles_);
+    const Wide due = Due(old.line.leap);
+    const bool was_ahead =
+        old.At(VVAR_BASE_REALTIME, old.start + horizon - 1) < due;
+    if (!was_ahead || now > deadline_ + horizon / 2) return;
+    Expect(old.At(VVAR_BASE_REALTIME, start - 1) < due,
+           "a leap second comes late to who kept the deadline", now, deadline_);
+  }
   void PlanNext(const Segment& old, int64_t cycles, Segment& next) {
     for (uint32_t i = 0; i < VVAR_BASES; ++i) {
       next.base[i] = old.base[i] + old.slope[i] * Wide(cycles);
@@ -695,6 +713,7 @@ class TimelineOracle {
   Segment segment_[3];
   Ideal ideal_[2];  // MONOTONIC, MONOTONIC_RAW.
   bool continued_ = false;
+  int64_t deadline_ = INT64_MIN;
   Deviation deviation_;
   std::string complaint_;
 };
