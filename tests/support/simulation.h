@@ -380,10 +380,11 @@ class Simulation {
       target += machine_.CyclesOf(random_.Edgy(63) % row_.late_ns);
     }
     // Beyond half the counter's range nobody can tell early from late.
-    const int64_t limit = line.start + static_cast<int64_t>(kMask / 2) -
+    const uint64_t half = std::min(kMask / 2, uint64_t{1} << 61);
+    const int64_t limit = line.start + static_cast<int64_t>(half) -
                           4 * margin_cycles_ -
                           machine_.CyclesOf(4 * row_.lead_ns);
-    if (!timekeeper_->held() && kBits < 60) target = std::min(target, limit);
+    if (!timekeeper_->held()) target = std::min(target, limit);
     return std::max(target, machine_.position());
   }
 
@@ -973,7 +974,8 @@ class Simulation {
            snapshot.monotonic_coarse_ns ==
                TimespecToNs(line.coarse[VVAR_COARSE_MONOTONIC]) &&
            snapshot.tai_offset_sec == line.tai_offset_sec &&
-           snapshot.clock_status == line.status;
+           snapshot.clock_status == line.status &&
+           snapshot.error_ns >= line.error_ns;
   }
 
   // Never back: on one CPU, and from one CPU to another, less what their
