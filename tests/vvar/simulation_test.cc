@@ -4,13 +4,12 @@
 // counters that drift, wrap, stop and jump, CPUs that read a little apart, and
 // every read compared with an exact timeline of what was asked for.
 //
-// What this could miss: memory is sequentially consistent and a publication is
-// interleaved with reads at its stores and their loads only (orderings are
-// models/ and tests/clocks/causality_test.cc); operations come in the mix and
-// the ranges below; a frequency error that lasts shorter than its own quantum;
-// the line's slopes are the oracle's too, once they are what was asked for.
-#include "tests/support/simulation.h"
-
+// What this could miss: memory is sequentially consistent, and a publication is
+// interleaved with reads at its stores and at their loads only (orderings are
+// for models/ and tests/clocks/causality_test.cc). No publication is late
+// (writer_test.cc has those), and no skew is longer than the lead. Operations
+// come in the mix and the ranges below. A line's slope may be off by what its
+// contract leaves open: a step of mult, 1 ppb of a slew's rate.
 #include <gtest/gtest.h>
 #include <stdint.h>
 #include <stdio.h>
