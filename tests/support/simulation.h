@@ -190,6 +190,7 @@ struct Tally {
   uint64_t suspends = 0;
   uint64_t switches = 0;
   uint64_t takeovers = 0;
+  uint64_t killed = 0;
   uint64_t migrations = 0;
   uint64_t twins = 0;
   uint64_t reads = 0;
@@ -214,9 +215,10 @@ struct Tally {
     for (const auto field :
          {&Tally::updates, &Tally::late_updates, &Tally::too_early,
           &Tally::leaps, &Tally::suspends, &Tally::switches, &Tally::takeovers,
-          &Tally::migrations, &Tally::twins, &Tally::reads, &Tally::values,
-          &Tally::overlapped, &Tally::on_previous, &Tally::held_at_start,
-          &Tally::stale, &Tally::no_counter, &Tally::intervals}) {
+          &Tally::killed, &Tally::migrations, &Tally::twins, &Tally::reads,
+          &Tally::values, &Tally::overlapped, &Tally::on_previous,
+          &Tally::held_at_start, &Tally::stale, &Tally::no_counter,
+          &Tally::intervals}) {
       this->*field += other.*field;
     }
     years += other.years;
@@ -502,6 +504,7 @@ class Simulation {
   }
   void TakeOver() {
     ++tally_.takeovers;
+    twin_ = nullptr;
     Note("Continue", 0, 0);
     Line line = {};
     writer_.LoadCurrentLine(&line);
@@ -652,6 +655,11 @@ class Simulation {
         }
       };
     }
+    if (kill_at_ != 0) {
+      script.on_store = [&](const void*, uint32_t nth) {
+        if (nth == kill_at_) throw WriterKilled();
+      };
+    }
     if (!timekeeper_->held()) oracle_.SetDeadline(Deadline());
     updating_ = true;
     const bool was_held = timekeeper_->held();
@@ -678,16 +686,28 @@ class Simulation {
     deferred_.clear();
   }
 
+  // Or not all of one: the writer dies at any of its stores.
+  void UpdateOrDie() {
+    kill_at_ = static_cast<uint32_t>(1 + random_.Below(60));
+    try {
+      Update();
+    } catch (const WriterKilled&) {
+      updating_ = false;
+      died_ = true;
+    }
+    kill_at_ = 0;
+  }
   // A read of another CPU that an update comes across.
   void ReadWhileUpdating() {
     MemoryScript script;
     // Reads load some ten words; the first one is seq, then comes the counter.
     uint64_t loads = random_.Below(14);
     bool fired = false;
+    const bool may_die = !timekeeper_->held() && random_.OneIn(3);
     const auto fire = [&] {
       if (fired || updating_) return;
       fired = true;
-      Update();
+      may_die ? UpdateOrDie() : Update();
     };
     script.on_load = [&](const void*, uint32_t) {
       if (loads-- == 0) fire();
@@ -701,6 +721,10 @@ class Simulation {
     read.overlapped = true;
     if (!fired) Update();
     Check(read);
+    if (!died_) return;
+    ++tally_.killed;
+    died_ = false;
+    TakeOver();
   }
 
   // --- N updates equal one. -------------------------------------------------
@@ -886,6 +910,9 @@ class Simulation {
       if (Fits(read, before)) {
         answer = before;
         fits = true;
+      } else if (!fits && died_ && read.sample < current.start) {
+        answer = OnLine(current, read.sample);
+        fits = Fits(read, answer);
       } else if (!fits && read.sample < previous.start) {
         answer = OnLine(previous, read.sample);
         fits = Fits(read, answer);
@@ -1121,6 +1148,8 @@ class Simulation {
   bool interleave_ = false;  // The update that ends a hold.
   bool pending_ = false;     // Something is asked and not published.
   bool updating_ = false;
+  uint32_t kill_at_ = 0;  // The writer dies at this store.
+  bool died_ = false;     // And has not been replaced yet.
   bool scripted_ = false;
   std::vector<Read> deferred_;
   std::vector<int64_t> positions_;

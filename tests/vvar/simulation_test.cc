@@ -10,6 +10,8 @@
 // (writer_test.cc has those), and no skew is longer than the lead. Operations
 // come in the mix and the ranges below. A line's slope may be off by what its
 // contract leaves open: a step of mult, 1 ppb of a slew's rate.
+#include "tests/support/simulation.h"
+
 #include <gtest/gtest.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -208,6 +210,7 @@ void Print(const Tally& tally) {
   Print("counter switches", tally.switches);
   Print("migrations", tally.migrations);
   Print("takeovers", tally.takeovers);
+  Print("  of writers killed midway", tally.killed);
   Print("operations in all", tally.Operations());
   Print("twins updated more often", tally.twins);
   Print("reads", tally.reads);
@@ -267,7 +270,7 @@ TEST(SimulationTest, EveryReadIsOnTheExactTimelineForYears) {
   // What must have come about for the run to mean anything.
   for (const uint64_t count :
        {all.too_early, all.leaps, all.suspends, all.switches, all.migrations,
-        all.takeovers, all.twins, all.overlapped, all.on_previous,
+        all.takeovers, all.killed, all.twins, all.overlapped, all.on_previous,
         all.held_at_start, all.stale, all.no_counter, all.intervals}) {
     EXPECT_GT(count, 100u);
   }
