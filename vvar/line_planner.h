@@ -130,6 +130,7 @@ class LinePlanner {
       PlanRun(line, now, age, age + rules.lead_cycles, next);
     } else if (line.IsHeld()) {
       PlanRun(line, now, 0, 0, next);
+      next.cycle_start = (now + rules.lead_cycles) & Mask();
     } else {
       const uint64_t age = (now - line.cycle_start) & Mask();
       PlanRun(line, now, age, UntilDate(line, age + rules.lead_cycles), next);
@@ -147,7 +148,7 @@ class LinePlanner {
     next.status = settings.status;
     next.scale.shift = rules.nominal.shift;
     PlanBases(line, run, next);
-    PlanCoarse(line, age, next);
+    PlanCoarse(line, line.IsHeld() ? 0 : age, next);
     PlanSlopes(requests.slew_is_new ? run - age : run, next);
     PlanError(requests.error_is_new ? run - age : run, next);
     const bool was_set = requests.step_ns != 0 ||
@@ -201,7 +202,7 @@ class LinePlanner {
   // that.
   constexpr uint64_t UntilDate(const Line& line, uint64_t cycles) const {
     const uint64_t until = CyclesUntilDue(line);
-    const bool soon = until > cycles && until - cycles < rules.horizon_cycles;
+    const bool soon = until > cycles && until - cycles <= rules.horizon_cycles;
     return soon && requests.step_ns == 0 && !requests.hold ? until : cycles;
   }
 
@@ -353,10 +354,12 @@ class LinePlanner {
     next.error_growth_ppb = settings.error_growth_ppb;
     next.error_ns = ErrorNsAfter(settings.error_ns, next_carry.error_age_ns,
                                  settings.error_growth_ppb);
-    if (next.realtime_mult != next.scale.mult && !IsSmearing(next.leap))
-        [[unlikely]] {
-      const int64_t off_ns =
-          DifferenceNs(next.RealtimeRemaining(), rules.nominal.shift);
+    // Also of what is being slewed too slowly for a step of mult.
+    const int64_t off_ns =
+        IsSmearing(next.leap)
+            ? 0
+            : DifferenceNs(next.RealtimeRemaining(), rules.nominal.shift);
+    if (off_ns != 0) [[unlikely]] {
       next.error_ns =
           AddErrors(next.error_ns,
                     static_cast<uint64_t>(off_ns < 0 ? -off_ns : off_ns) + 1);

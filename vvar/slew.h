@@ -50,18 +50,18 @@ constexpr int64_t DifferenceNs(Timebase difference, uint32_t shift) {
 }
 
 /// Returns the rate, in ppb, that works `remaining_ns` off in `time_ns`, or the
-/// fastest allowed. Range: time_ns > 0. Error: 1 ppb, towards zero; 0.5 % for
-/// more than 18 s.
+/// fastest allowed. Range: time_ns > 0. Error: 1 ppb, towards zero.
 constexpr int64_t SlewRatePpb(int64_t remaining_ns, uint64_t time_ns,
                               int64_t max_rate_ppb) {
   const bool back = remaining_ns < 0;
   uint64_t amount = back ? uint64_t{0} - static_cast<uint64_t>(remaining_ns)
                          : static_cast<uint64_t>(remaining_ns);
   const auto max_rate = static_cast<uint64_t>(max_rate_ppb);
-  // Bound: 1.8 * 10^10 * 10^9 < 2^64; and 2^63 >> 30 < 1.8 * 10^10.
-  for (int i = 0; i < 2 && amount > 18 * kNsPerSec; ++i) {
-    amount >>= 15;
-    time_ns >>= 15;
+  // Bound: 1.8 * 10^10 * 10^9 < 2^64, and 8 turns do for 2^63. What remains of
+  // both is large enough to be exact to 1 ppb.
+  while (amount > 18 * kNsPerSec) {
+    amount >>= 4;
+    time_ns >>= 4;
   }
   const uint64_t rate =
       time_ns == 0 ? max_rate : DivideU64(amount * kNsPerSec, time_ns);

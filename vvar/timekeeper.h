@@ -233,7 +233,8 @@ class Timekeeper {
   }
 
   /// Changes over to another counter; its frequencies are nominal until they
-  /// are set. Range: while the line is held.
+  /// are set, and a slew of every clock is forgotten. Range: while the line is
+  /// held; set what else is wanted after this call.
   constexpr void SetCounter(const TimekeeperConfig& config) {
     planner_.rules = LinePlanner::RulesOf(config);
     planner_.settings.mult = planner_.settings.raw_mult = nominal().mult;

@@ -47,6 +47,8 @@ class Writer {
   PublishStatus Publish(Timekeeper& timekeeper) {
     uint64_t now = clock_.ReadBeforeStores();
     if (!timekeeper.LineHasBegun(now)) return PublishStatus::kTooEarly;
+    if (timekeeper.held()) [[unlikely]]
+      ShowHeld(timekeeper.line());
     const Line* line = &timekeeper.Plan(now);
     const SeqToken odd = WriteOpen<Memory>(timeline_->seq);  // [W:open]
     StoreLine<Memory>(Idle(odd), *line);                     // [W:line]
@@ -86,6 +88,14 @@ class Writer {
 
  private:
   vvar_slot& Idle(SeqToken odd) { return timeline_->slot[IdleSlot(odd)]; }
+
+  // A line that HoldAt() has ended may still run on the page: readers would go
+  // on with it, on whatever the counter shows now, until the next one begins.
+  void ShowHeld(const Line& held) {
+    const SeqToken seq = Memory::Load(timeline_->seq);
+    const vvar_slot& slot = timeline_->slot[CurrentSlot(seq)];
+    if (Memory::Load(slot.counter_id) != VVAR_COUNTER_NONE) PublishLine(held);
+  }
 
   bool HasBegun(const Line& line) const {
     return SignedDelta(clock_.ReadUnordered(), line.cycle_start,
