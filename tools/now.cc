@@ -122,7 +122,9 @@ ExitCode Now() {
   }
   if (WantsJson()) {
     nlohmann::ordered_json report = {{"clocks", rows}};
-    report.update(DescribeLeap(reader));
+    if (const auto leap = DescribeLeap(reader); !leap.is_null()) {
+      report.update(leap);
+    }
     PrintJson(report);
   } else {
     for (const nlohmann::ordered_json& row : rows) PrintRow(row);

@@ -149,8 +149,8 @@ class History {
         ErrorNsAfter(line.error_ns, DurationNs(Magnitude(age), line.scale),
                      line.error_growth_ppb);
     out->tai_offset_sec = line.tai_offset_sec;
-    out->leap_state = line.leap.state;
     out->clock_status = line.status;
+    out->leap_state = line.leap.state;
     return worst;
   }
 

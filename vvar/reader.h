@@ -140,8 +140,8 @@ class Reader {
         kMonotonicCoarse, TimespecToNs(line.coarse[VVAR_COARSE_MONOTONIC]));
     out->error_ns = line.ErrorNs();
     out->tai_offset_sec = line.tai_offset_sec;
-    out->leap_state = line.leap.state;
     out->clock_status = line.status;
+    out->leap_state = line.leap.state;
     return status;
   }
 

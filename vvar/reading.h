@@ -47,9 +47,9 @@ struct SnapshotReading {
   uint64_t tai_ns;
   uint64_t realtime_coarse_ns;
   uint64_t monotonic_coarse_ns;
-  uint64_t error_ns;  ///< Half the width of Interval() at this counter value.
-  int32_t tai_offset_sec;
+  uint64_t error_ns;    ///< Half the width of Interval() at this counter value.
   uint32_t leap_state;  ///< VVAR_LEAP_*: what UTC's next, or last, one does.
+  int32_t tai_offset_sec;
   ClockStatus clock_status;
 };
 

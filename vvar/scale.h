@@ -60,6 +60,21 @@ constexpr uint64_t DivideU64(uint64_t n, uint64_t d) {
   }
 }
 
+/// Returns value >> bits. Range: bits < 64.
+/// In code that they take for cold, compilers for 32-bit machines call libgcc
+/// for `>>`, instead of a few instructions; not for this.
+constexpr uint64_t ShiftRight(uint64_t value, uint32_t bits) {
+  if constexpr (sizeof(void*) == 8) {
+    return value >> bits;
+  } else {
+    const auto high = static_cast<uint32_t>(value >> 32);
+    const auto low = static_cast<uint32_t>(value);
+    if (bits >= 32) return high >> (bits - 32);
+    return uint64_t{high >> bits} << 32 |
+           (low >> bits | (high << 1 << (31 - bits)));
+  }
+}
+
 /// Returns the upper 64 bits of a * b.
 constexpr uint64_t MultiplyHigh(uint64_t a, uint64_t b) {
   const uint64_t a_low = a & UINT32_MAX;

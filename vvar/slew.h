@@ -37,8 +37,8 @@ constexpr Timebase NsToTimebase(int64_t ns, uint32_t shift) {
 constexpr int64_t DifferenceNs(Timebase difference, uint32_t shift) {
   constexpr int64_t kLimit = int64_t{1} << 62;
   constexpr int64_t kLimitSec = kLimit / kPpb;
-  if (difference.sec == 0) [[likely]] {
-    return static_cast<int64_t>(difference.nsec_shifted >> shift);
+  if (difference.sec == 0) {
+    return static_cast<int64_t>(ShiftRight(difference.nsec_shifted, shift));
   }
   if (difference.sec >= kLimitSec) return kLimit;
   if (difference.sec < -kLimitSec) return -kLimit;

@@ -135,7 +135,8 @@ constexpr Timebase TimespecToTimebase(Timespec time, uint32_t shift) {
 
 /// Returns `base` without its fraction of a nanosecond.
 constexpr Timespec TimebaseToTimespec(Timebase base, uint32_t shift) {
-  return {base.sec, static_cast<uint32_t>(base.nsec_shifted >> (shift & 63))};
+  return {base.sec,
+          static_cast<uint32_t>(ShiftRight(base.nsec_shifted, shift & 63))};
 }
 
 /// Returns `base` in the resolution of another line. Error: truncation, below

@@ -114,6 +114,15 @@ TEST(OracleTest, OwnWideIntegersAgreeWithTheCompilers) {
   EXPECT_TRUE((Wide256(UINT64_MAX) + 1) == (Wide256(1) << 64));
 }
 
+TEST(ScaleTest, ShiftRightIsAShift) {
+  EdgyRandom random(5);
+  for (int i = 0; i < 10'000; ++i) {
+    const uint64_t value = random.Edgy();
+    const auto bits = static_cast<uint32_t>(random.Below(64));
+    ASSERT_EQ(ShiftRight(value, bits), value >> bits) << value << " " << bits;
+  }
+}
+
 TEST(ScaleTest, ConstantsAreTheOnesTheBoundsRestOn) {
   EXPECT_EQ(kNsPerSec, kSec);
   EXPECT_EQ(kMaxShift, 34u);
