@@ -220,9 +220,7 @@ class Discipline {
     health_.ahead_ns = AheadNs(mono_ns);
     raw_ahead_ns_ = AheadNs(raw_ns);
     // REALTIME slept as BOOTTIME did; what is left of it is a step, or nothing.
-    timekeeper.Resume(
-        now, {boot_ns, std::max<int64_t>(mono_ns, 0),
-              std::max<int64_t>(raw_ns, 0), std::max<int64_t>(boot_ns, 0)});
+    timekeeper.Resume(now, {boot_ns, mono_ns, raw_ns, boot_ns});
     last_mono_ns_ = brackets.monotonic.ns;
     last_cycles_ = now;
     slept_ns_ = SleptNs(brackets);

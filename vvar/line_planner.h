@@ -31,7 +31,7 @@ struct TimekeeperConfig {
 /// to another host. BOOTTIME counts what MONOTONIC need not; neither goes back.
 struct Gap {
   int64_t realtime_ns;   ///< And TAI.
-  int64_t monotonic_ns;  ///< Range: >= 0, as those that follow.
+  int64_t monotonic_ns;  ///< A negative one counts as 0, as those that follow.
   int64_t monotonic_raw_ns;
   int64_t boottime_ns;
 };
@@ -149,8 +149,10 @@ class LinePlanner {
     next.scale.shift = rules.nominal.shift;
     PlanBases(line, run, next);
     PlanCoarse(line, line.IsHeld() ? 0 : age, next);
-    PlanSlopes(requests.slew_is_new ? run - age : run, next);
-    PlanError(requests.error_is_new ? run - age : run, next);
+    const int64_t to_slew_ns =
+        DifferenceNs(next.RealtimeRemaining(), rules.nominal.shift);
+    PlanSlopes(requests.slew_is_new ? run - age : run, to_slew_ns, next);
+    PlanError(requests.error_is_new ? run - age : run, to_slew_ns, next);
     const bool was_set = requests.step_ns != 0 ||
                          requests.slew_realtime_ns != 0 || Resumes(line) ||
                          next.tai_offset_sec != line.tai_offset_sec;
@@ -209,6 +211,9 @@ class LinePlanner {
   constexpr void MoveBy(Timebase by, uint32_t index, Line& next) const {
     next.base[index] = Add(next.base[index], by, rules.nominal.shift);
   }
+  constexpr void MoveForward(int64_t ns, uint32_t index, Line& next) const {
+    MoveBy(NsToTimebase(ns < 0 ? 0 : ns, rules.nominal.shift), index, next);
+  }
   constexpr void MoveRealtime(int64_t ns, Line& next) const {
     const Timebase by = NsToTimebase(ns, rules.nominal.shift);
     MoveBy(by, VVAR_BASE_REALTIME, next);
@@ -247,12 +252,10 @@ class LinePlanner {
   }
 
   constexpr void PlanGap(Line& next) const {
-    const uint32_t shift = rules.nominal.shift;
     const Gap& gap = requests.gap;
-    MoveBy(NsToTimebase(gap.monotonic_ns, shift), VVAR_BASE_MONOTONIC, next);
-    MoveBy(NsToTimebase(gap.monotonic_raw_ns, shift), VVAR_BASE_MONOTONIC_RAW,
-           next);
-    MoveBy(NsToTimebase(gap.boottime_ns, shift), VVAR_BASE_BOOTTIME, next);
+    MoveForward(gap.monotonic_ns, VVAR_BASE_MONOTONIC, next);
+    MoveForward(gap.monotonic_raw_ns, VVAR_BASE_MONOTONIC_RAW, next);
+    MoveForward(gap.boottime_ns, VVAR_BASE_BOOTTIME, next);
     MoveRealtime(gap.realtime_ns, next);
   }
 
@@ -289,7 +292,7 @@ class LinePlanner {
   // What the line moved beyond its frequency, during `cycles` up to the start
   // of `next`, is what the slew has got done. What REALTIME's own has, its base
   // says.
-  constexpr void PlanSlopes(uint64_t cycles, Line& next) {
+  constexpr void PlanSlopes(uint64_t cycles, int64_t to_slew_ns, Line& next) {
     const uint32_t shift = rules.nominal.shift;
     next_carry.slew_remaining =
         carry.slew_mult == 0
@@ -299,7 +302,7 @@ class LinePlanner {
     const auto mult =
         static_cast<uint32_t>(settings.mult + next_carry.slew_mult);
     const auto realtime_mult =
-        static_cast<uint32_t>(mult + SlewOfRealtime(mult, next));
+        static_cast<uint32_t>(mult + SlewOfRealtime(mult, to_slew_ns, next));
     SetSlopes(mult, realtime_mult, next);
   }
 
@@ -315,19 +318,19 @@ class LinePlanner {
     return SlewMult(settings.mult, remaining_ns, time_ns, pace.max_rate_ppb);
   }
 
-  constexpr int64_t SlewOfRealtime(uint32_t mult, const Line& next) const {
-    const int64_t remaining_ns =
-        DifferenceNs(next.RealtimeRemaining(), rules.nominal.shift);
-    if (remaining_ns == 0) [[likely]]
+  // `to_slew_ns`: what REALTIME is off by where `next` begins.
+  constexpr int64_t SlewOfRealtime(uint32_t mult, int64_t to_slew_ns,
+                                   const Line& next) const {
+    if (to_slew_ns == 0) [[likely]]
       return 0;
-    if (IsSmearing(next.leap)) return SlewOfSmear(mult, remaining_ns, next);
-    return SlewMult(mult, remaining_ns, rules.interval_ns,
+    if (IsSmearing(next.leap)) return SlewOfSmear(mult, to_slew_ns, next);
+    return SlewMult(mult, to_slew_ns, rules.interval_ns,
                     settings.realtime_rate_ppb);
   }
 
   // Towards where a straight line is in a second: a nanosecond, or a step of
   // mult, that is off now is off no longer then.
-  constexpr int64_t SlewOfSmear(uint32_t mult, int64_t remaining_ns,
+  constexpr int64_t SlewOfSmear(uint32_t mult, int64_t to_slew_ns,
                                 const Line& next) const {
     const uint32_t shift = rules.nominal.shift;
     const Timebase end = {SmearEndSec(next.leap), 0};
@@ -337,7 +340,7 @@ class LinePlanner {
         rules.interval_ns < kNsPerSec ? kNsPerSec : rules.interval_ns);
     const int64_t ahead_ns = left_ns < usual_ns ? left_ns : usual_ns;
     const int64_t offset_ns =
-        remaining_ns - SmearRemainingNs(next.leap, left_ns - ahead_ns);
+        to_slew_ns - SmearRemainingNs(next.leap, left_ns - ahead_ns);
     // REALTIME's own seconds: it shows `ahead_ns` more after this.
     const int64_t time_ns = ahead_ns - offset_ns;
     return SlewMult(mult, offset_ns,
@@ -348,21 +351,17 @@ class LinePlanner {
   // `cycles`: since the bound was set, or since the line began, up to the start
   // of `next`. Its age is added up, not its growth: rounding up at each update
   // would add up too.
-  constexpr void PlanError(uint64_t cycles, Line& next) {
+  constexpr void PlanError(uint64_t cycles, int64_t to_slew_ns, Line& next) {
     next_carry.error_age_ns = (requests.error_is_new ? 0 : carry.error_age_ns) +
                               CyclesToNs(cycles, rules.nominal, 0) + 1;
     next.error_growth_ppb = settings.error_growth_ppb;
     next.error_ns = ErrorNsAfter(settings.error_ns, next_carry.error_age_ns,
                                  settings.error_growth_ppb);
     // Also of what is being slewed too slowly for a step of mult.
-    const int64_t off_ns =
-        IsSmearing(next.leap)
-            ? 0
-            : DifferenceNs(next.RealtimeRemaining(), rules.nominal.shift);
-    if (off_ns != 0) [[unlikely]] {
+    if (to_slew_ns != 0 && !IsSmearing(next.leap)) [[unlikely]] {
+      const int64_t off_ns = to_slew_ns < 0 ? -to_slew_ns : to_slew_ns;
       next.error_ns =
-          AddErrors(next.error_ns,
-                    static_cast<uint64_t>(off_ns < 0 ? -off_ns : off_ns) + 1);
+          AddErrors(next.error_ns, static_cast<uint64_t>(off_ns) + 1);
     }
   }
 };

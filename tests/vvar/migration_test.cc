@@ -399,6 +399,25 @@ TEST(TimekeeperTest, AnUnannouncedSleepEndsTheOldLineAtOnce) {
             before.ns[VVAR_BASE_MONOTONIC] + 2 * kMs);
 }
 
+// Whoever worked a gap out got it wrong: the steady clocks do not pay for it.
+TEST(TimekeeperTest, NegativeGapMovesNoSteadyClockBack) {
+  Host<64> host({.hz = 24'000'000});
+  host.Start();
+  host.Live();
+  host.timekeeper.Hold();
+  host.Publish();
+  const std::vector<Wide> held = host.Bases();
+  host.timekeeper.Resume(host.Value(), {-kSec, -1, INT64_MIN, -kSec});
+  host.Publish();
+  const std::vector<Wide> after = host.Bases();
+  for (const uint32_t i :
+       {VVAR_BASE_MONOTONIC, VVAR_BASE_MONOTONIC_RAW, VVAR_BASE_BOOTTIME}) {
+    EXPECT_GT(after[i], held[i]);
+    EXPECT_LT(after[i], held[i] + NsToParts(kMs));
+  }
+  EXPECT_LT(after[VVAR_BASE_REALTIME], held[VVAR_BASE_REALTIME]);
+}
+
 TEST(ChangeCounterTest, ReadersOfTheSameCounterFollow) {
   Host<64> host({.hz = 2'600'000'000});
   host.Start();
