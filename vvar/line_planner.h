@@ -150,7 +150,9 @@ class LinePlanner {
     PlanBases(line, run, next);
     PlanCoarse(line, line.IsHeld() ? 0 : age, next);
     const int64_t to_slew_ns =
-        DifferenceNs(next.RealtimeRemaining(), rules.nominal.shift);
+        next.RealtimeIsThere()
+            ? 0
+            : DifferenceNs(next.RealtimeRemaining(), rules.nominal.shift);
     PlanSlopes(requests.slew_is_new ? run - age : run, to_slew_ns, next);
     PlanError(requests.error_is_new ? run - age : run, to_slew_ns, next);
     const bool was_set = requests.step_ns != 0 ||
@@ -203,6 +205,8 @@ class LinePlanner {
   // `cycles` after the line began, or where REALTIME comes to a date soon after
   // that.
   constexpr uint64_t UntilDate(const Line& line, uint64_t cycles) const {
+    if (PlannedLeap(line).state == VVAR_LEAP_NONE) [[likely]]
+      return cycles;
     const uint64_t until = CyclesUntilDue(line);
     const bool soon = until > cycles && until - cycles <= rules.horizon_cycles;
     return soon && requests.step_ns == 0 && !requests.hold ? until : cycles;

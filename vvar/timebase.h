@@ -228,8 +228,16 @@ struct Line {
   }
   /// Whether the counter has been withdrawn, and the line stands still.
   constexpr bool IsHeld() const { return counter_id == VVAR_COUNTER_NONE; }
-  /// What REALTIME still has to be slewed by, at cycle_start: it is going where
-  /// TAI tells.
+  /// Whether REALTIME is where TAI tells it to go, exactly.
+  constexpr bool RealtimeIsThere() const {
+    const Timebase& tai = base[VVAR_BASE_TAI];
+    const Timebase& realtime = base[VVAR_BASE_REALTIME];
+    return tai.nsec_shifted == realtime.nsec_shifted &&
+           static_cast<uint64_t>(tai.sec) -
+                   static_cast<uint64_t>(realtime.sec) ==
+               static_cast<uint64_t>(int64_t{tai_offset_sec});
+  }
+  /// What REALTIME still has to be slewed by to be there, at cycle_start.
   constexpr Timebase RealtimeRemaining() const {
     return Subtract(
         Subtract(base[VVAR_BASE_TAI], base[VVAR_BASE_REALTIME], scale.shift),
