@@ -75,6 +75,19 @@ constexpr uint64_t ShiftRight(uint64_t value, uint32_t bits) {
   }
 }
 
+/// Returns value << bits, likewise. Range: bits < 64.
+constexpr uint64_t ShiftLeft(uint64_t value, uint32_t bits) {
+  if constexpr (sizeof(void*) == 8) {
+    return value << bits;
+  } else {
+    const auto high = static_cast<uint32_t>(value >> 32);
+    const auto low = static_cast<uint32_t>(value);
+    if (bits >= 32) return uint64_t{low << (bits - 32)} << 32;
+    return uint64_t{high << bits | (low >> 1 >> (31 - bits))} << 32 |
+           uint32_t{low << bits};
+  }
+}
+
 /// Returns the upper 64 bits of a * b.
 constexpr uint64_t MultiplyHigh(uint64_t a, uint64_t b) {
   const uint64_t a_low = a & UINT32_MAX;
@@ -187,8 +200,8 @@ constexpr uint64_t DivideWide(uint64_t high, uint64_t low, uint32_t d) {
 /// Range: mult != 0. Saturates at kCyclesLimit.
 constexpr uint64_t NsToCycles(uint64_t ns, Scale scale) {
   const uint32_t shift = scale.shift & 63;
-  const uint64_t high = shift == 0 ? 0 : ns >> (64 - shift);
-  return DivideWide(high, ns << shift, scale.mult);
+  const uint64_t high = shift == 0 ? 0 : ShiftRight(ns, 64 - shift);
+  return DivideWide(high, ShiftLeft(ns, shift), scale.mult);
 }
 
 /// Returns the least number of cycles for which CyclesToNs(cycles, scale,
@@ -197,8 +210,8 @@ constexpr uint64_t NsToCycles(uint64_t ns, Scale scale) {
 constexpr uint64_t CyclesUntilNs(uint64_t ns, Scale scale,
                                  uint64_t nsec_shifted) {
   const uint32_t shift = scale.shift & 63;
-  uint64_t high = shift == 0 ? 0 : ns >> (64 - shift);
-  uint64_t low = ns << shift;
+  uint64_t high = shift == 0 ? 0 : ShiftRight(ns, 64 - shift);
+  uint64_t low = ShiftLeft(ns, shift);
   if (high == 0 && low <= nsec_shifted) return 0;
   if (scale.mult == 0) return kCyclesLimit;
   // For n > 0: ceil(n / d) == floor((n - 1) / d) + 1, n = ns << shift less

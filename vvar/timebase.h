@@ -95,14 +95,14 @@ constexpr Timebase CyclesToDuration(uint64_t cycles, Scale scale) {
   const ShiftedNs total = CyclesToShiftedNs(cycles, scale, 0);
   const uint64_t sec = total.ns < kNsPerSec ? 0 : NsToWholeSec(total.ns);
   // Bound: (10^9 - 1) << kMaxShift plus a remainder below 1 << kMaxShift.
-  return {
-      static_cast<int64_t>(sec),
-      ((total.ns - sec * kNsPerSec) << scale.shift) | total.remainder_shifted};
+  return {static_cast<int64_t>(sec),
+          ShiftLeft(total.ns - sec * kNsPerSec, scale.shift) |
+              total.remainder_shifted};
 }
 
 /// Returns time + duration, exactly, both in the resolution of `shift`.
 constexpr Timebase Add(Timebase time, Timebase duration, uint32_t shift) {
-  const uint64_t second = kNsPerSec << shift;
+  const uint64_t second = ShiftLeft(kNsPerSec, shift);
   // Modulo 2^64: seconds from a hostile page may overflow.
   uint64_t sec =
       static_cast<uint64_t>(time.sec) + static_cast<uint64_t>(duration.sec);
@@ -122,7 +122,7 @@ constexpr Timebase Subtract(Timebase time, Timebase other, uint32_t shift) {
   uint64_t sec =
       static_cast<uint64_t>(time.sec) - static_cast<uint64_t>(other.sec);
   if (time.nsec_shifted < other.nsec_shifted) {
-    time.nsec_shifted += kNsPerSec << shift;
+    time.nsec_shifted += ShiftLeft(kNsPerSec, shift);
     --sec;
   }
   return {static_cast<int64_t>(sec), time.nsec_shifted - other.nsec_shifted};
@@ -130,7 +130,7 @@ constexpr Timebase Subtract(Timebase time, Timebase other, uint32_t shift) {
 
 /// Returns `time` in the resolution of `shift`. Range: shift <= kMaxShift.
 constexpr Timebase TimespecToTimebase(Timespec time, uint32_t shift) {
-  return {time.sec, uint64_t{time.nsec} << shift};
+  return {time.sec, ShiftLeft(time.nsec, shift)};
 }
 
 /// Returns `base` without its fraction of a nanosecond.
@@ -144,8 +144,8 @@ constexpr Timespec TimebaseToTimespec(Timebase base, uint32_t shift) {
 constexpr Timebase Rescale(Timebase base, uint32_t shift, uint32_t to_shift) {
   // Bound: below 10^9 << kMaxShift either way.
   return {base.sec, to_shift >= shift
-                        ? base.nsec_shifted << (to_shift - shift)
-                        : base.nsec_shifted >> (shift - to_shift)};
+                        ? ShiftLeft(base.nsec_shifted, to_shift - shift)
+                        : ShiftRight(base.nsec_shifted, shift - to_shift)};
 }
 
 /// Returns after how many cycles, on a line that is at `base`, it shows `sec`

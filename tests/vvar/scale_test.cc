@@ -114,12 +114,13 @@ TEST(OracleTest, OwnWideIntegersAgreeWithTheCompilers) {
   EXPECT_TRUE((Wide256(UINT64_MAX) + 1) == (Wide256(1) << 64));
 }
 
-TEST(ScaleTest, ShiftRightIsAShift) {
+TEST(ScaleTest, ShiftsAreShifts) {
   EdgyRandom random(5);
   for (int i = 0; i < 10'000; ++i) {
     const uint64_t value = random.Edgy();
     const auto bits = static_cast<uint32_t>(random.Below(64));
     ASSERT_EQ(ShiftRight(value, bits), value >> bits) << value << " " << bits;
+    ASSERT_EQ(ShiftLeft(value, bits), value << bits) << value << " " << bits;
   }
 }
 
