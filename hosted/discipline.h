@@ -97,11 +97,10 @@ class Discipline {
   /// Whether the counter, at `now`, is so far before the line that it went back
   /// (the machine slept, or was restored): Steer() has to join it again.
   static bool CounterWentBack(const Timekeeper& timekeeper, uint64_t now) {
-    const uint64_t farthest =
-        NsToCycles(kFarthestAheadNs, timekeeper.nominal());
     const int64_t ahead = SignedDelta(timekeeper.line().cycle_start, now,
                                       timekeeper.counter_bits());
-    return ahead > 0 && static_cast<uint64_t>(ahead) > farthest;
+    return ahead > 0 && static_cast<uint64_t>(ahead) >
+                            NsToCycles(kFarthestAheadNs, timekeeper.nominal());
   }
 
   /// Measures once and sets what the next line needs. Follow it by publishing.
@@ -327,9 +326,9 @@ class Discipline {
   void SteerRealtime(Timekeeper& timekeeper, Bracket realtime,
                      double monotonic_offset_ns) {
     realtime_.Announce(timekeeper, quality_);
+    if (!IsUsable(realtime)) return;
     double difference_ns =
         TaiOffset(timekeeper, realtime) - monotonic_offset_ns;
-    if (!IsUsable(realtime)) return;
     if (realtime_.IsStep(difference_ns)) {
       // Or a leap second, of which quality_ does not know yet.
       AskQuality();
@@ -386,8 +385,9 @@ class Discipline {
     const auto quality_age_ns =
         static_cast<uint64_t>(last_mono_ns_ - quality_at_ns_);
     timekeeper.SetErrorBound(
-        ErrorNsAfter(quality_.max_error_ns, quality_age_ns, kErrorGrowthPpb) +
-            own_ns,
+        AddErrors(ErrorNsAfter(quality_.max_error_ns, quality_age_ns,
+                               kErrorGrowthPpb),
+                  own_ns),
         kErrorGrowthPpb);
   }
 

@@ -54,12 +54,6 @@ struct CyclesConversion {
   ConversionStatus status;
 };
 
-/// Returns |value|, which is 2^63 at most.
-constexpr uint64_t Magnitude(int64_t value) {
-  const auto bits = static_cast<uint64_t>(value);
-  return value < 0 ? uint64_t{0} - bits : bits;
-}
-
 /// Returns what a clock shows at counter value `cycles` on `line`, extended in
 /// both directions, in ns modulo 2^64.
 /// Range: `cycles` within half the counter's range of the line's start.
@@ -85,7 +79,8 @@ constexpr uint64_t CyclesUntil(const Line& line, uint32_t index, uint64_t ns) {
 
 /// Returns how many ns `cycles` last at `scale`. Saturates.
 constexpr uint64_t DurationNs(uint64_t cycles, Scale scale) {
-  const bool fits = MultiplyHigh(cycles, scale.mult) >> (scale.shift & 63) == 0;
+  const bool fits =
+      ShiftRight(MultiplyHigh(cycles, scale.mult), scale.shift & 63) == 0;
   return fits ? CyclesToNs(cycles, scale, 0) : UINT64_MAX;
 }
 

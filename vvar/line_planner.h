@@ -10,6 +10,7 @@
 
 #include "vvar/leap.h"
 #include "vvar/page.h"
+#include "vvar/scale.h"
 #include "vvar/slew.h"
 #include "vvar/timebase.h"
 
@@ -119,7 +120,7 @@ class LinePlanner {
   }
 
   constexpr uint64_t Mask() const {
-    return UINT64_MAX >> (64 - rules.counter_bits);
+    return ShiftRight(UINT64_MAX, 64 - rules.counter_bits);
   }
 
   /// Plans `next` for an update at counter value `now`, which `line` has
@@ -150,9 +151,7 @@ class LinePlanner {
     PlanBases(line, run, next);
     PlanCoarse(line, line.IsHeld() ? 0 : age, next);
     const int64_t to_slew_ns =
-        next.RealtimeIsThere()
-            ? 0
-            : DifferenceNs(next.RealtimeRemaining(), rules.nominal.shift);
+        DifferenceNs(next.RealtimeRemaining(), rules.nominal.shift);
     PlanSlopes(requests.slew_is_new ? run - age : run, to_slew_ns, next);
     PlanError(requests.error_is_new ? run - age : run, to_slew_ns, next);
     const bool was_set = requests.step_ns != 0 ||
@@ -174,7 +173,7 @@ class LinePlanner {
     requests.slew_realtime_ns = 0;
   }
 
-  /// Sets what does not depend on time.
+  /// Sets the slopes, and what the rules say of every line.
   constexpr void SetSlopes(uint32_t mult, uint32_t realtime_mult,
                            Line& line) const {
     line.max_cycles = rules.max_cycles;
@@ -205,8 +204,6 @@ class LinePlanner {
   // `cycles` after the line began, or where REALTIME comes to a date soon after
   // that.
   constexpr uint64_t UntilDate(const Line& line, uint64_t cycles) const {
-    if (PlannedLeap(line).state == VVAR_LEAP_NONE) [[likely]]
-      return cycles;
     const uint64_t until = CyclesUntilDue(line);
     const bool soon = until > cycles && until - cycles <= rules.horizon_cycles;
     return soon && requests.step_ns == 0 && !requests.hold ? until : cycles;
@@ -363,9 +360,7 @@ class LinePlanner {
                                  settings.error_growth_ppb);
     // Also of what is being slewed too slowly for a step of mult.
     if (to_slew_ns != 0 && !IsSmearing(next.leap)) [[unlikely]] {
-      const int64_t off_ns = to_slew_ns < 0 ? -to_slew_ns : to_slew_ns;
-      next.error_ns =
-          AddErrors(next.error_ns, static_cast<uint64_t>(off_ns) + 1);
+      next.error_ns = AddErrors(next.error_ns, Magnitude(to_slew_ns) + 1);
     }
   }
 };

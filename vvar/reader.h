@@ -163,6 +163,7 @@ class Reader {
   /// Error: `*pair` is undefined unless kOk.
   [[nodiscard]] ReadStatus CopyLines(Pair* pair) const {
     const ReadStatus status = ReadLine<Order::kOrdered>(0, *pair);
+    if (status != ReadStatus::kOk) return status;
     AddOffsets(*pair, offsets_);
     if (pair->has_previous) AddOffsets(pair->previous, offsets_);
     return status;

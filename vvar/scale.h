@@ -88,6 +88,12 @@ constexpr uint64_t ShiftLeft(uint64_t value, uint32_t bits) {
   }
 }
 
+/// Returns |value|, which is 2^63 at most.
+constexpr uint64_t Magnitude(int64_t value) {
+  const auto bits = static_cast<uint64_t>(value);
+  return value < 0 ? uint64_t{0} - bits : bits;
+}
+
 /// Returns the upper 64 bits of a * b.
 constexpr uint64_t MultiplyHigh(uint64_t a, uint64_t b) {
   const uint64_t a_low = a & UINT32_MAX;

@@ -54,8 +54,7 @@ constexpr int64_t DifferenceNs(Timebase difference, uint32_t shift) {
 constexpr int64_t SlewRatePpb(int64_t remaining_ns, uint64_t time_ns,
                               int64_t max_rate_ppb) {
   const bool back = remaining_ns < 0;
-  uint64_t amount = back ? uint64_t{0} - static_cast<uint64_t>(remaining_ns)
-                         : static_cast<uint64_t>(remaining_ns);
+  uint64_t amount = Magnitude(remaining_ns);
   const auto max_rate = static_cast<uint64_t>(max_rate_ppb);
   // Bound: 1.8 * 10^10 * 10^9 < 2^64, and 8 turns do for 2^63. What remains of
   // both is large enough to be exact to 1 ppb.
@@ -98,7 +97,7 @@ constexpr int64_t SlewMult(uint32_t mult, int64_t offset_ns, uint64_t time_ns,
 constexpr Timebase SlewAfter(Timebase remaining, int64_t slew_mult,
                              uint64_t cycles, uint32_t shift) {
   const bool back = slew_mult < 0;
-  const auto magnitude = static_cast<uint32_t>(back ? -slew_mult : slew_mult);
+  const auto magnitude = static_cast<uint32_t>(Magnitude(slew_mult));
   const Timebase done = CyclesToDuration(cycles, {magnitude, shift});
   return back ? Add(remaining, done, shift) : Subtract(remaining, done, shift);
 }

@@ -73,7 +73,8 @@ constexpr uint64_t NsBefore(Timebase base, Scale scale, uint64_t cycles) {
   const uint64_t rest =
       base.nsec_shifted < back.remainder_shifted
           ? UINT64_MAX
-          : (base.nsec_shifted - back.remainder_shifted) >> (scale.shift & 63);
+          : ShiftRight(base.nsec_shifted - back.remainder_shifted,
+                       scale.shift & 63);
   return static_cast<uint64_t>(base.sec) * kNsPerSec + rest - back.ns;
 }
 
@@ -228,15 +229,6 @@ struct Line {
   }
   /// Whether the counter has been withdrawn, and the line stands still.
   constexpr bool IsHeld() const { return counter_id == VVAR_COUNTER_NONE; }
-  /// Whether REALTIME is where TAI tells it to go, exactly.
-  constexpr bool RealtimeIsThere() const {
-    const Timebase& tai = base[VVAR_BASE_TAI];
-    const Timebase& realtime = base[VVAR_BASE_REALTIME];
-    return tai.nsec_shifted == realtime.nsec_shifted &&
-           static_cast<uint64_t>(tai.sec) -
-                   static_cast<uint64_t>(realtime.sec) ==
-               static_cast<uint64_t>(int64_t{tai_offset_sec});
-  }
   /// What REALTIME still has to be slewed by to be there, at cycle_start.
   constexpr Timebase RealtimeRemaining() const {
     return Subtract(

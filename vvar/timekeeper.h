@@ -319,7 +319,9 @@ class Timekeeper {
       return false;
     }
     for (const Timebase& base : line.base) {
-      if (base.nsec_shifted >= kNsPerSec << line.scale.shift) return false;
+      if (base.nsec_shifted >= ShiftLeft(kNsPerSec, line.scale.shift)) {
+        return false;
+      }
     }
     return true;
   }

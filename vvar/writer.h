@@ -38,7 +38,8 @@ class Writer {
 
   /// Plans, publishes and commits the next line of `timekeeper`, which starts
   /// `lead` after the counter value read here. Every operation on the
-  /// timekeeper is followed by this call, so no change waits for a tick.
+  /// timekeeper is followed by this call, so no change waits for a tick. A line
+  /// that HoldAt() has ended is published as it stands before the next one.
   ///
   /// kLate: readers may have used the old line up to the moment they saw the
   /// new one. Damage: at most lateness * change of slope (a step comes late as
@@ -64,7 +65,8 @@ class Writer {
     return CheckTimely(timekeeper.line());
   }
 
-  /// Publishes `line` as it stands: the first line of a timekeeper.
+  /// Publishes `line` as it stands: the first line of a timekeeper, or a held
+  /// one.
   void PublishLine(const Line& line) {
     const SeqToken odd = WriteOpen<Memory>(timeline_->seq);  // [W:open]
     StoreLine<Memory>(Idle(odd), line);                      // [W:line]

@@ -18,6 +18,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <filesystem>
 #include <memory>
 #include <optional>
 #include <string>
@@ -36,6 +37,7 @@
 #include "tests/hosted/child_process.h"
 #include "tests/hosted/chronyd.h"
 #include "tests/support/scripted_reference.h"
+#include "tests/support/temporary_folder.h"
 #include "vvar/page.h"
 #include "vvar/reader.h"
 
@@ -262,9 +264,8 @@ TEST_F(ScriptedChronyTest, WithoutAChronydTheKernelsWordHolds) {
 }
 
 TEST_F(ScriptedChronyTest, ARestartedOneIsFoundAtItsSocketsPath) {
-  char folder[] = "/tmp/vvar_chronyd.XXXXXX";
-  ASSERT_NE(mkdtemp(folder), nullptr);
-  const std::string path = absl::StrCat(folder, "/sock");
+  const support::TemporaryFolder folder;
+  const std::string path = absl::StrCat(folder.path(), "/sock");
   std::optional<ScriptedChronyd> chronyd(path);
   {
     ChronyReference reference(std::make_unique<Borrowed>(machine_),
@@ -287,7 +288,7 @@ TEST_F(ScriptedChronyTest, ARestartedOneIsFoundAtItsSocketsPath) {
   // It leaves no name of its own behind.
   chronyd.reset();
   unlink(path.c_str());
-  EXPECT_EQ(rmdir(folder), 0);
+  EXPECT_TRUE(std::filesystem::is_empty(folder.path()));
 }
 
 TEST_F(ScriptedChronyTest, ASocketThatIsNotThereIsNamed) {

@@ -14,13 +14,13 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include <filesystem>
 #include <fstream>
 #include <memory>
 #include <sstream>
 #include <string>
 
 #include "tests/hosted/child_process.h"
+#include "tests/support/temporary_folder.h"
 
 namespace vvar::hosted {
 
@@ -53,37 +53,27 @@ class Chronyd {
   /// `config`: the lines of chrony.conf(5) that differ from test to test.
   /// `command_port`: 0 for its Unix socket alone.
   Chronyd(const std::string& config, uint16_t command_port) {
-    char folder[] = "/tmp/vvar_chronyd.XXXXXX";
-    folder_ = mkdtemp(folder) == nullptr ? "" : folder;
     const passwd* user = getpwuid(geteuid());
-    std::ofstream(folder_ + "/conf")
+    std::ofstream(folder_.path() + "/conf")
         << config << "\nuser " << (user == nullptr ? "root" : user->pw_name)
-        << "\npidfile " << folder_ << "/pid"
+        << "\npidfile " << folder_.path() << "/pid"
         << "\nbindcmdaddress " << SocketPath()
         << "\nbindcmdaddress 127.0.0.1\ncmdport " << command_port << "\n";
     process_ = std::make_unique<ChildProcess>([this] { return Execute(); });
   }
-  ~Chronyd() {
-    process_.reset();
-    std::error_code ignored;
-    std::filesystem::remove_all(folder_, ignored);
-  }
-  Chronyd(const Chronyd&) = delete;
-  Chronyd& operator=(const Chronyd&) = delete;
-
-  std::string SocketPath() const { return folder_ + "/sock"; }
+  std::string SocketPath() const { return folder_.path() + "/sock"; }
   bool Kill() { return process_->Kill(); }
   /// What it had to say.
   std::string Log() const {
     std::ostringstream text;
-    text << std::ifstream(folder_ + "/log").rdbuf();
+    text << std::ifstream(folder_.path() + "/log").rdbuf();
     return text.str();
   }
 
  private:
   int Execute() const {
-    const std::string log = folder_ + "/log";
-    const std::string conf = folder_ + "/conf";
+    const std::string log = folder_.path() + "/log";
+    const std::string conf = folder_.path() + "/conf";
     const int fd = open(log.c_str(), O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
     dup2(fd, STDOUT_FILENO);
     dup2(fd, STDERR_FILENO);
@@ -93,8 +83,8 @@ class Chronyd {
     return 127;
   }
 
-  std::string folder_;
-  std::unique_ptr<ChildProcess> process_;
+  support::TemporaryFolder folder_;
+  std::unique_ptr<ChildProcess> process_;  // Killed before its folder goes.
 };
 
 }  // namespace vvar::hosted

@@ -32,6 +32,7 @@
 #include "hosted/shared_page.h"
 #include "hosted/updater.h"
 #include "tests/hosted/child_process.h"
+#include "tests/support/temporary_folder.h"
 #include "vvar/offset.h"
 #include "vvar/page.h"
 #include "vvar/reader.h"
@@ -100,29 +101,19 @@ TEST(ParseTimensOffsetsTest, NamesWhatItDidNotExpect) {
 // A directory as /proc has for each process; "" makes no file.
 class ProcDirectory {
  public:
-  ProcDirectory(const char* own, const char* children, const char* offsets)
-      : path_(::testing::TempDir() + "/proc.XXXXXX") {
-    EXPECT_NE(mkdtemp(path_.data()), nullptr);
-    EXPECT_EQ(mkdir((path_ + "/ns").c_str(), 0755), 0);
+  ProcDirectory(const char* own, const char* children, const char* offsets) {
+    EXPECT_EQ(mkdir((path() + "/ns").c_str(), 0755), 0);
     if (*own != 0) Link(own, "/ns/time");
     if (*children != 0) Link(children, "/ns/time_for_children");
-    if (*offsets != 0) std::ofstream(path_ + "/timens_offsets") << offsets;
+    if (*offsets != 0) std::ofstream(path() + "/timens_offsets") << offsets;
   }
-  ~ProcDirectory() {
-    for (const char* name :
-         {"/ns/time", "/ns/time_for_children", "/timens_offsets"}) {
-      unlink((path_ + name).c_str());
-    }
-    rmdir((path_ + "/ns").c_str());
-    rmdir(path_.c_str());
-  }
-  const std::string& path() const { return path_; }
+  const std::string& path() const { return folder_.path(); }
 
  private:
   void Link(const char* target, const char* name) {
-    EXPECT_EQ(symlink(target, (path_ + name).c_str()), 0);
+    EXPECT_EQ(symlink(target, (path() + name).c_str()), 0);
   }
-  std::string path_;
+  support::TemporaryFolder folder_;
 };
 
 constexpr char kInitial[] = "time:[4026531834]";

@@ -121,6 +121,11 @@ using Wide = Wide256;
 using UnsignedWide = Wide256;
 #endif
 
+/// |value|.
+constexpr Wide Magnitude(Wide value) {
+  return value < Wide(0) ? Wide(0) - value : value;
+}
+
 /// `value` for messages.
 inline std::string Hex(Wide value) {
   std::string text = value < Wide(0) ? "-0x" : "0x";

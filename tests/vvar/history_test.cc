@@ -22,6 +22,7 @@
 #include "vvar/abi.h"
 #include "vvar/conversion.h"
 #include "vvar/latch.h"
+#include "vvar/offset.h"
 #include "vvar/page.h"
 #include "vvar/reader.h"
 #include "vvar/reading.h"
@@ -161,6 +162,35 @@ TEST(HistoryTest, StampsConvertExactlyHoweverLate) {
       }
     }
   });
+}
+
+// Lines are taken over with the reader's offsets in them.
+TEST(HistoryTest, StampsConvertIntoTheReadersNamespace) {
+  constexpr ClockOffsets kOffsets[] = {
+      {{1'000'000, 0}, {-5, 0}},
+      {{0, 999'999'999}, {-1, 1}},
+      {{-1'000, 999'999'999}, {7, 500'000'000}},
+  };
+  for (const ClockOffsets& offsets : kOffsets) {
+    TestPage<> page;
+    const Reader<ManualClock<>, PageMemory, ClockOffsets> reader(
+        &page.timeline(), page.clock(), offsets);
+    page.Warm();
+    // On the current line, and on the one before it.
+    page.Update();
+    for (const uint64_t cycles : {page.lead() / 2, 999 * page.lead()}) {
+      page.counter.value += cycles;
+      HistoryOf<64> history;
+      Capture(history, reader);
+      for (const auto& clock : kClockRows) {
+        if (clock.coarse) continue;
+        const NsConversion converted =
+            history.NsAt(clock.id, page.counter.value);
+        EXPECT_EQ(converted.status, kExact) << clock.name;
+        EXPECT_EQ(converted.ns, reader.Now(clock.id).ns) << clock.name;
+      }
+    }
+  }
 }
 
 // Trap: T114

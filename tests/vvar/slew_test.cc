@@ -19,6 +19,7 @@ namespace {
 using support::EdgyRandom;
 using support::Exact;
 using support::ExactNs;
+using support::Magnitude;
 using support::Timeline;
 using support::Wide;
 
@@ -37,8 +38,6 @@ const ConfigRow kConfigs[] = {
     {"10 MHz", {kId, 64, 10'000'000, 10'000, 10'000'000, 60 * kSec}},
     {"14 MHz, 32 bits", {kId, 32, 14'318'180, 100'000, 10'000'000, 10 * kSec}},
 };
-
-Wide Magnitude(Wide value) { return value < Wide(0) ? Wide(0) - value : value; }
 
 TEST(SlewTest, DifferenceIsTruncatedTowardsZeroAndSaturates) {
   constexpr int64_t kLimit = int64_t{1} << 62;

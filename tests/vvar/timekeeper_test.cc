@@ -26,6 +26,7 @@ using support::FieldsOf;
 using support::FloorNs;
 using support::Hex;
 using support::IsFloorOf;
+using support::Magnitude;
 using support::Wide;
 
 constexpr uint64_t kSec = 1'000'000'000;
@@ -52,8 +53,6 @@ constexpr StartTimes kTimes = {{1'700'000'000, 123'456'789},
                                {1001, 1},
                                {5000, 0},
                                37};
-
-Wide Magnitude(Wide value) { return value < Wide(0) ? Wide(0) - value : value; }
 
 // A timekeeper, the counter it lives on, and what the next update has to do.
 class Keeper {
