@@ -35,7 +35,10 @@ class SignalHandlerTest : public testing::Test {
     HandlerState& state = vvar_handler_state;
     state.page = {};
     state.counter = 1'000'000;
-    state.handled = state.refused = state.torn = state.retries = 0;
+    state.handled = 0;
+    state.refused = 0;
+    state.torn = 0;
+    state.retries = 0;
     timekeeper_.Start(state.counter, support::kTestTimes);
     writer_.PublishLine(timekeeper_.line());
     Expect(0, timekeeper_.line());
