@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: MIT
 //
-// A program that writes a page whose bytes are always the same, or says what the
-// library reads in one. Compiled for 64 and for 32 bits by decoders_test.py.
+// A program that writes a page whose bytes are always the same, or says what
+// the library reads in one. Compiled for 64 and for 32 bits by
+// decoders_test.py.
 //
 //   page_program write >PAGE
 //   page_program read COUNTER... <PAGE

@@ -8,9 +8,12 @@
 
 #include <sched.h>
 #include <signal.h>
+#include <stdint.h>
 #include <sys/prctl.h>
 #include <sys/ptrace.h>
+#include <sys/syscall.h>
 #include <sys/types.h>
+#include <sys/user.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -23,12 +26,16 @@ class SteppedProcess {
   explicit SteppedProcess(Body body) : pid_(fork()) {
     if (pid_ == 0) {
       prctl(PR_SET_PDEATHSIG, SIGKILL);
+      signal(SIGCHLD, SIG_IGN);  // Of copies that are killed.
       if (ptrace(PTRACE_TRACEME, 0, nullptr, nullptr) != 0) _exit(1);
       raise(SIGSTOP);
       body();
       _exit(0);
     }
     alive_ = Wait() && WSTOPSIG(status_) == SIGSTOP;
+#if defined(__x86_64__)
+    ptrace(PTRACE_SETOPTIONS, pid_, nullptr, PTRACE_O_TRACEFORK);
+#endif
   }
   ~SteppedProcess() { Kill(); }
   SteppedProcess(const SteppedProcess&) = delete;
@@ -60,6 +67,11 @@ class SteppedProcess {
     return !Wait() && WIFEXITED(status_) && WEXITSTATUS(status_) == 0;
   }
 
+  /// Kills a copy of it, which stands at the same instruction with the same
+  /// registers and memory: whatever is shared, as if it had died there. Returns
+  /// whether that is what the copy died of.
+  bool KillACopy();
+
   /// Ends it where it stands. Returns whether that is what it died of.
   bool Kill() {
     if (!alive_) return false;
@@ -76,10 +88,45 @@ class SteppedProcess {
     return alive_;
   }
 
+#if defined(__x86_64__)
+  // Where the process is sent for a system call of ours.
+  [[gnu::naked, gnu::noinline]] static void SystemCall() { asm("syscall"); }
+#endif
+
   pid_t pid_;
   int status_ = 0;
   bool alive_ = false;
 };
+
+inline bool SteppedProcess::KillACopy() {
+#if defined(__x86_64__)
+  user_regs_struct here;
+  if (ptrace(PTRACE_GETREGS, pid_, nullptr, &here) != 0) return false;
+  user_regs_struct forking = here;
+  forking.rax = SYS_fork;
+  forking.orig_rax = UINT64_MAX;  // Not inside a system call.
+  forking.rip = reinterpret_cast<uint64_t>(&SystemCall);
+  ptrace(PTRACE_SETREGS, pid_, nullptr, &forking);
+  unsigned long copy = 0;
+  // Once as the copy is made, once as the call returns.
+  if (!Step() || status_ >> 8 != (SIGTRAP | PTRACE_EVENT_FORK << 8) ||
+      ptrace(PTRACE_GETEVENTMSG, pid_, nullptr, &copy) != 0 || !Step() ||
+      ptrace(PTRACE_SETREGS, pid_, nullptr, &here) != 0) {
+    return false;
+  }
+  const auto copy_pid = static_cast<pid_t>(copy);
+  int status = 0;
+  const bool stands = waitpid(copy_pid, &status, __WALL) == copy_pid &&
+                      WIFSTOPPED(status) &&
+                      ptrace(PTRACE_SETREGS, copy_pid, nullptr, &here) == 0;
+  kill(copy_pid, SIGKILL);
+  while (waitpid(copy_pid, &status, __WALL) == copy_pid && WIFSTOPPED(status)) {
+  }
+  return stands && WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL;
+#else
+  return false;
+#endif
+}
 
 /// Keeps this process and its children on one CPU: handing over to each other
 /// there is cheaper than waking another.
