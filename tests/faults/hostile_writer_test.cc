@@ -202,25 +202,43 @@ TEST_F(HostileWriterTest, RandomBytesDoNoHarm) {
   EXPECT_GT(attaches_[static_cast<uint64_t>(PageStatus::kBadMagic)], 0u);
 }
 
+// The word to be wrong, in units of 4 bytes: of the header, of a timeline, or
+// of the slopes of one of its slots.
+size_t PlausibleTarget(EdgyRandom& random) {
+  constexpr size_t kTimeline = offsetof(vvar_page, timeline) / 4;
+  constexpr size_t kSlot = kTimeline + offsetof(vvar_timeline, slot) / 4;
+  switch (random.Below(3)) {
+    case 0:
+      return random.Below(20);
+    case 1:
+      return kTimeline + random.Below(sizeof(vvar_timeline) / 4);
+    default:
+      return kSlot + random.Below(2) * sizeof(vvar_slot) / 4 +
+             random.Below(offsetof(vvar_slot, base) / 4);
+  }
+}
+
 // A page as it ought to be, with one word after the other wrong for a moment,
 // and seq on its way all the time.
 TEST_F(HostileWriterTest, PlausiblePagesDoNoHarm) {
   ReadBeside([&](EdgyRandom& random) {
     vvar_page& page = page_.writable();
-    auto* words = reinterpret_cast<uint64_t*>(&page);
-    const auto* good = reinterpret_cast<const uint64_t*>(&good_);
-    const bool in_header = random.OneIn(2);
-    const size_t at = in_header ? random.Below(10)
-                                : sizeof(vvar_header) / 8 +
-                                      random.Below(sizeof(vvar_timeline) / 8);
-    PageMemory::Store(words[at], HostileWord(random));
-    for (int i = 0; i < 20; ++i) {
+    // Halves, so that the other half stays what it was.
+    using Word [[gnu::may_alias]] = uint32_t;
+    auto* words = reinterpret_cast<Word*>(&page);
+    const auto* good = reinterpret_cast<const Word*>(&good_);
+    const size_t at = PlausibleTarget(random);
+    const auto word = static_cast<uint32_t>(HostileWord(random));
+    PageMemory::Store(words[at], random.OneIn(2) ? word : word & ~7u);
+    const bool moves = random.OneIn(2);
+    for (uint64_t i = random.Below(moves ? 100 : 1'000); i != 0; --i) {
+      shared_->counter = 2'000'000 + i * 64;
+      if (!moves) continue;
       SeqToken& seq = page.timeline[0].seq;
       PageMemory::Store(
           seq, random.OneIn(8) ? static_cast<SeqToken>(random.Any()) : seq + 1);
     }
     PageMemory::Store(words[at], good[at]);
-    shared_->counter = 2'000'000 + random.Below(10'000);
   });
   EXPECT_GT(statuses_[static_cast<uint64_t>(ReadStatus::kOk)], 0u);
   EXPECT_GT(attaches_[static_cast<uint64_t>(PageStatus::kOk)], 0u);
