@@ -130,8 +130,16 @@ class HostileWriterTest : public testing::Test {
     }
   }
 
-  template <class Rewrite>
-  void ReadBeside(Rewrite rewrite);
+  // For the time that a run has, and until `met`: what the test is about has
+  // happened, which takes its time on a busy machine.
+  template <class Rewrite, class Met>
+  void ReadBeside(Rewrite rewrite, Met met);
+  uint64_t& Said(ReadStatus status) {
+    return statuses_[static_cast<uint64_t>(status)];
+  }
+  uint64_t& Said(PageStatus status) {
+    return attaches_[static_cast<uint64_t>(status)];
+  }
 
   const MappedPage page_;
   const SharedWithChildren<Shared> shared_;
@@ -143,8 +151,8 @@ class HostileWriterTest : public testing::Test {
   uint64_t longest_ns_ = 0;
 };
 
-template <class Rewrite>
-void HostileWriterTest::ReadBeside(Rewrite rewrite) {
+template <class Rewrite, class Met>
+void HostileWriterTest::ReadBeside(Rewrite rewrite, Met met) {
   ChildProcess hostile([&] {
     EdgyRandom random(9);
     for (;;) {
@@ -156,12 +164,17 @@ void HostileWriterTest::ReadBeside(Rewrite rewrite) {
   const uint64_t for_ms = getenv("VVAR_THOROUGH") != nullptr ? 58'000 : 700;
   const uint64_t begin = NowNs();
   uint64_t rounds = 0;
-  while (NowNs() - begin < for_ms * 1'000'000 || shared_->rewrites == 0) {
+  const auto has_failed = [&] {
     ReadEverything();
     AttachAgain();
-    if (HasFatalFailure()) return;
     ++rounds;
+    return HasFatalFailure();
+  };
+  while (NowNs() - begin < for_ms * 1'000'000 && !has_failed()) {
   }
+  EXPECT_TRUE(hosted::WaitUntil([&] {
+    return has_failed() || (shared_->rewrites != 0 && met());
+  })) << "what this is about did not happen";
   EXPECT_TRUE(hostile.Kill()) << "it rewrote to the end";
   printf("%.0f rewrites, %.0f rounds of reads; at most %.0f tries, %.0f ns\n",
          static_cast<double>(shared_->rewrites.load()),
@@ -192,14 +205,15 @@ uint64_t HostileWord(EdgyRandom& random) {
 }
 
 TEST_F(HostileWriterTest, RandomBytesDoNoHarm) {
-  ReadBeside([&](EdgyRandom& random) {
-    auto* words = reinterpret_cast<uint64_t*>(&page_.writable());
-    for (size_t i = 0; i < VVAR_PAGE_SIZE / 8; ++i) {
-      PageMemory::Store(words[i], HostileWord(random));
-    }
-    shared_->counter = random.Edgy();
-  });
-  EXPECT_GT(attaches_[static_cast<uint64_t>(PageStatus::kBadMagic)], 0u);
+  ReadBeside(
+      [&](EdgyRandom& random) {
+        auto* words = reinterpret_cast<uint64_t*>(&page_.writable());
+        for (size_t i = 0; i < VVAR_PAGE_SIZE / 8; ++i) {
+          PageMemory::Store(words[i], HostileWord(random));
+        }
+        shared_->counter = random.Edgy();
+      },
+      [&] { return Said(PageStatus::kBadMagic) != 0; });
 }
 
 // The word to be wrong, in units of 4 bytes: of the header, of a timeline, or
@@ -221,38 +235,42 @@ size_t PlausibleTarget(EdgyRandom& random) {
 // A page as it ought to be, with one word after the other wrong for a moment,
 // and seq on its way all the time.
 TEST_F(HostileWriterTest, PlausiblePagesDoNoHarm) {
-  ReadBeside([&](EdgyRandom& random) {
-    vvar_page& page = page_.writable();
-    // Halves, so that the other half stays what it was.
-    using Word [[gnu::may_alias]] = uint32_t;
-    auto* words = reinterpret_cast<Word*>(&page);
-    const auto* good = reinterpret_cast<const Word*>(&good_);
-    const size_t at = PlausibleTarget(random);
-    const auto word = static_cast<uint32_t>(HostileWord(random));
-    PageMemory::Store(words[at], random.OneIn(2) ? word : word & ~7u);
-    const bool moves = random.OneIn(2);
-    for (uint64_t i = random.Below(moves ? 100 : 1'000); i != 0; --i) {
-      shared_->counter = 2'000'000 + i * 64;
-      if (!moves) continue;
-      SeqToken& seq = page.timeline[0].seq;
-      PageMemory::Store(
-          seq, random.OneIn(8) ? static_cast<SeqToken>(random.Any()) : seq + 1);
-    }
-    PageMemory::Store(words[at], good[at]);
-  });
-  EXPECT_GT(statuses_[static_cast<uint64_t>(ReadStatus::kOk)], 0u);
-  EXPECT_GT(attaches_[static_cast<uint64_t>(PageStatus::kOk)], 0u);
-  EXPECT_GT(attaches_[static_cast<uint64_t>(PageStatus::kBadLayout)], 0u);
+  ReadBeside(
+      [&](EdgyRandom& random) {
+        vvar_page& page = page_.writable();
+        // Halves, so that the other half stays what it was.
+        using Word [[gnu::may_alias]] = uint32_t;
+        auto* words = reinterpret_cast<Word*>(&page);
+        const auto* good = reinterpret_cast<const Word*>(&good_);
+        const size_t at = PlausibleTarget(random);
+        const auto word = static_cast<uint32_t>(HostileWord(random));
+        PageMemory::Store(words[at], random.OneIn(2) ? word : word & ~7u);
+        const bool moves = random.OneIn(2);
+        for (uint64_t i = random.Below(moves ? 100 : 1'000); i != 0; --i) {
+          shared_->counter = 2'000'000 + i * 64;
+          if (!moves) continue;
+          SeqToken& seq = page.timeline[0].seq;
+          PageMemory::Store(seq, random.OneIn(8)
+                                     ? static_cast<SeqToken>(random.Any())
+                                     : seq + 1);
+        }
+        PageMemory::Store(words[at], good[at]);
+      },
+      [&] {
+        return Said(ReadStatus::kOk) != 0 && Said(PageStatus::kOk) != 0 &&
+               Said(PageStatus::kBadLayout) != 0;
+      });
 }
 
 // Two lines and nothing but seq, faster than any writer: what keeps a reader
 // busy for the longest.
 TEST_F(HostileWriterTest, ASequenceThatNeverStandsKeepsReadersBusyAtMost) {
-  ReadBeside([&](EdgyRandom&) {
-    SeqToken& seq = page_.writable().timeline[0].seq;
-    for (int i = 0; i < 100; ++i) PageMemory::Store(seq, seq + 2);
-  });
-  EXPECT_GT(most_tries_, 1u) << "or nothing moved";
+  ReadBeside(
+      [&](EdgyRandom&) {
+        SeqToken& seq = page_.writable().timeline[0].seq;
+        for (int i = 0; i < 100; ++i) PageMemory::Store(seq, seq + 2);
+      },
+      [&] { return most_tries_ > 1; });
 }
 
 }  // namespace
