@@ -12,9 +12,9 @@ import tempfile
 
 import house
 
-CHECKS = ("abi_doc_test", "comments_test", "format_test", "include_graph_test",
-          "labels_test", "objects_test", "references_test", "single_home_test",
-          "traps_check")
+CHECKS = ("abi_doc_test", "comments_test", "faults_check", "format_test",
+          "include_graph_test", "labels_test", "objects_test", "references_test",
+          "single_home_test", "traps_check")
 
 # `old` becomes `new` wherever it is; where it is "", the file is a new one.
 Row = collections.namedtuple("Row", "name check case path old new")
@@ -144,6 +144,15 @@ ROWS = [
         "constexpr uint32_t", "constexpr  uint32_t"),
     Row("lenient_script", "format_test", "shell_is_strict",
         "third_party/setup.sh", "set -euo pipefail", "set -e"),
+    # Faults.
+    Row("fault_left_out", "faults_check", "every_fault_has_its_row",
+        "tests/faults/README.md", "| F7 |", "| F77 |"),
+    Row("fault_test_that_is_not", "faults_check",
+        "tests_in_the_fault_table_exist", "tests/faults/README.md",
+        "`LatchStressTest.Torn", "`LatchStressTest.Worn"),
+    Row("fault_test_nobody_names", "faults_check",
+        "every_fault_test_has_a_row", "tests/faults/torn_lines_test.cc",
+        "TEST_F(TornLinesTest, Starved", "TEST_F(TornLinesTest, Hungry"),
     # Traps.
     Row("trap_nobody_knows", "traps_check", "marks_name_known_traps",
         "tests/vvar/scale_test.cc", "Trap: T36", "Trap: T360"),
