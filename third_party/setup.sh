@@ -22,6 +22,7 @@ readonly TEST_PACKAGES=(
   "g++-arm-linux-gnueabihf"
   "g++-12-multilib libc6-dev-i386"
   "qemu-user-static"
+  "spin"
   "clang-format"
   "libcap2 libgnutls30 libnettle8 libseccomp2" # chronyd's.
 )

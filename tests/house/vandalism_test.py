@@ -75,6 +75,10 @@ ROWS = [
         "vvar/reader.h", "// [R:begin]", "// [R:line]"),
     Row("label_only_in_docs", "labels_test", "labels_elsewhere_exist",
         "docs/abi.md", "[R:count]", "[R:counter]"),
+    Row("step_gone_from_the_model", "labels_test", "models_take_every_step",
+        "models/dated_latch.pml", "[W:close]", "[W:line]"),
+    Row("label_only_in_a_model", "labels_test", "labels_elsewhere_exist",
+        "models/dated_latch.pml", "[R:count]", "[R:counter]"),
     Row("step_by_number", "labels_test", "no_step_by_number", "vvar/writer.h",
         "/// The writer of one timeline.", "/// As in step 3."),
     # What prose names.
@@ -156,6 +160,9 @@ ROWS = [
     # Traps.
     Row("trap_nobody_knows", "traps_check", "marks_name_known_traps",
         "tests/vvar/scale_test.cc", "Trap: T36", "Trap: T360"),
+    Row("trap_of_a_model_nobody_knows", "traps_check",
+        "marks_name_known_traps", "models/bad_two_writers.pml", "Trap: T02",
+        "Trap: T020"),
     Row("trap_left_out", "traps_check", "catalogue_is_complete",
         "tests/house/traps.txt", "T77 ", "#"),
 ]
