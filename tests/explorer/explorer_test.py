@@ -217,7 +217,7 @@ def explore_twin(twin, build, tree):
   """Returns the promise that was seen broken; None if none was."""
   for writer in WRITERS:
     for path in PATHS:
-      verdict = tree.explorer(build).explore(twin.kind, path, writer)
+      verdict = tree.explorer(build).explore("now", path, writer)
       if verdict.violation:
         promise, detail, trace = verdict.violation
         print("  %s on %s: %s: %s" % (twin.name, build, promise, detail))
