@@ -91,21 +91,18 @@ fuzz() {
 
 # Runs the corpora once more on a build that counts, and says what they reach.
 coverage() {
-  local bin=$1 target profiles=() objects=()
+  local bin=$1 target program options exports=()
   for target in "${targets[@]}"; do
+    program=$bin/tests/fuzz/${target}_test
     LLVM_PROFILE_FILE=$work/$target.profraw \
-      "$bin/tests/fuzz/${target}_test" "$work/corpus/$target" >/dev/null
-    profiles+=("$work/$target.profraw")
-    objects+=(-object "$bin/tests/fuzz/${target}_test")
+      "$program" "$work/corpus/$target" >/dev/null
+    llvm-profdata-19 merge -o "$work/$target.profile" "$work/$target.profraw"
+    options=(-instr-profile="$work/$target.profile" "$program")
+    llvm-cov-19 export -format=lcov "${options[@]}" >"$work/$target.lcov"
+    llvm-cov-19 export -format=text "${options[@]}" >"$work/$target.json"
+    exports+=("$work/$target")
   done
-  llvm-profdata-19 merge -o "$work/profile" "${profiles[@]}"
-  # The build's paths are those of a sandbox.
-  local options=(-instr-profile="$work/profile" "${objects[@]}"
-    --compilation-dir="$PWD")
-  llvm-cov-19 export -format=lcov "${options[@]}" >"$work/lines.lcov"
-  llvm-cov-19 export -format=text "${options[@]}" >"$work/branches.json"
-  python3 tests/fuzz/coverage.py "$work/lines.lcov" "$work/branches.json" \
-    "${COVERED[@]}"
+  python3 tests/fuzz/coverage.py "${COVERED[@]}" -- "${exports[@]}"
 }
 
 failed=()
