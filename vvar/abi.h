@@ -120,8 +120,8 @@ struct vvar_slot {
 /* What the writer tells of itself: single words, no sequence, 64 bytes. */
 struct vvar_writer_stats {
   uint32_t writer_id;           /* process id or embedder's own; 0: none */
-  uint32_t late_publications;   /* closed after their line had begun */
-  uint32_t max_lateness_cycles; /* the latest of them; saturates */
+  uint32_t late_publications;   /* closed less than half a lead ahead */
+  uint32_t max_lateness_cycles; /* the latest after its start; saturates */
   uint32_t redated_lines;       /* dated anew, because they were about to be */
   uint32_t reserved[12];
 };

@@ -21,8 +21,9 @@ struct TimekeeperConfig {
   uint32_t counter_id;
   uint32_t counter_bits;
   uint64_t counter_hz;  ///< Nominal. Range: [kMinHz, kMaxHz].
-  /// How far ahead of `now` a line begins. Range: more than a publication
-  /// takes, or each comes late.
+  /// How far ahead of `now` a line begins. Range: more than twice what a
+  /// publication takes, or each comes late; and than twice what a CPU may run
+  /// loads ahead of a counter read, which is below 1 us.
   uint64_t lead_ns;
   uint64_t interval_ns;  ///< Usual time between two updates. Range: > 0.
   uint64_t max_age_ns;   ///< Readers refuse a line older than this.

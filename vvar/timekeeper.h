@@ -287,6 +287,10 @@ class Timekeeper {
   constexpr uint32_t counter_bits() const {
     return planner_.rules.counter_bits;
   }
+  /// How long before it begins a line is to be visible: half the lead.
+  constexpr uint64_t margin_cycles() const {
+    return planner_.rules.lead_cycles / 2;
+  }
   /// Counter value by which a tickless owner has to update again: lest readers
   /// find the line stale (a quarter of its span is left then), or for a leap
   /// second to come on time.

@@ -22,7 +22,7 @@ namespace vvar {
 enum class PublishStatus : uint32_t {
   kPublished,  ///< Readers change over when the counter reaches the line.
   kTooEarly,   ///< The current line has not begun; nothing was changed.
-  kLate,       ///< Published after its line had begun (see Writer::Publish()).
+  kLate,       ///< Published without its margin (see Writer::Publish()).
 };
 
 /// The writer of one timeline.
@@ -41,19 +41,23 @@ class Writer {
   /// timekeeper is followed by this call, so no change waits for a tick. A line
   /// that HoldAt() has ended is published as it stands before the next one.
   ///
-  /// kLate: readers may have used the old line up to the moment they saw the
-  /// new one. Damage: at most lateness * change of slope (a step comes late as
-  /// a whole); counted in the timeline's statistics.
-  /// Progress: wait-free. Context: the one writer; not re-entrant.
+  /// A publication is in time if it is visible a margin, half the lead, before
+  /// its line begins: the CPU may run a reader's loads ahead of its counter by
+  /// less than that. kLate otherwise: readers may have used the old line up to
+  /// the moment they saw the new one. Damage: at most lateness * change of
+  /// slope (a step comes late as a whole); counted in the timeline's
+  /// statistics. Progress: wait-free. Context: the one writer; not re-entrant.
   PublishStatus Publish(Timekeeper& timekeeper) {
     uint64_t now = clock_.ReadBeforeStores();
     if (!timekeeper.LineHasBegun(now)) return PublishStatus::kTooEarly;
     if (timekeeper.held()) [[unlikely]]
       ShowHeld(timekeeper.line());
+    const uint64_t margin = timekeeper.margin_cycles();
     const Line* line = &timekeeper.Plan(now);
     const SeqToken odd = WriteOpen<Memory>(timeline_->seq);  // [W:open]
     StoreLine<Memory>(Idle(odd), *line);                     // [W:line]
-    for (int dating = 1; dating < kMaxDatings && HasBegun(*line); ++dating) {
+    for (int dating = 1; dating < kMaxDatings && IsNear(*line, margin);
+         ++dating) {
       Memory::Store(timeline_->stats.redated_lines,
                     Memory::Load(timeline_->stats.redated_lines) + 1);
       now = clock_.ReadBeforeStores();
@@ -62,7 +66,7 @@ class Writer {
     }
     WriteClose<Memory>(timeline_->seq, odd);  // [W:close]
     timekeeper.Commit();
-    return CheckTimely(timekeeper.line());
+    return CheckTimely(timekeeper.line(), margin);
   }
 
   /// Publishes `line` as it stands: the first line of a timekeeper, or a held
@@ -99,22 +103,29 @@ class Writer {
     if (Memory::Load(slot.counter_id) != VVAR_COUNTER_NONE) PublishLine(held);
   }
 
-  bool HasBegun(const Line& line) const {
-    return SignedDelta(clock_.ReadUnordered(), line.cycle_start,
-                       Clock::kCounterBits) >= 0;
+  // The age of `line` if it had begun a margin earlier.
+  static int64_t AgeWithMargin(uint64_t now, const Line& line,
+                               uint64_t margin) {
+    return SignedDelta(now + margin, line.cycle_start, Clock::kCounterBits);
   }
 
-  PublishStatus CheckTimely(const Line& line) {
-    const int64_t lateness = SignedDelta(clock_.ReadAfterStores(),
-                                         line.cycle_start, Clock::kCounterBits);
-    if (lateness <= 0) [[likely]]
+  bool IsNear(const Line& line, uint64_t margin) const {
+    return AgeWithMargin(clock_.ReadUnordered(), line, margin) >= 0;
+  }
+
+  PublishStatus CheckTimely(const Line& line, uint64_t margin) {
+    const uint64_t now = clock_.ReadAfterStores();
+    if (AgeWithMargin(now, line, margin) <= 0) [[likely]]
       return PublishStatus::kPublished;
+    const int64_t lateness =
+        SignedDelta(now, line.cycle_start, Clock::kCounterBits);
     vvar_writer_stats& stats = timeline_->stats;
     Memory::Store(stats.late_publications,
                   Memory::Load(stats.late_publications) + 1);
-    const auto cycles = static_cast<uint64_t>(lateness) < UINT32_MAX
-                            ? static_cast<uint32_t>(lateness)
-                            : UINT32_MAX;
+    const auto cycles =
+        static_cast<uint32_t>(lateness < 0            ? 0
+                              : lateness < UINT32_MAX ? lateness
+                                                      : UINT32_MAX);
     if (cycles > Memory::Load(stats.max_lateness_cycles)) {
       Memory::Store(stats.max_lateness_cycles, cycles);
     }

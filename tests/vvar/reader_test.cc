@@ -1442,10 +1442,12 @@ TEST(TimelineTest, ALatePublicationDoesNoMoreDamageThanItsLateness) {
     }
     const vvar_writer_stats& stats = test.timeline().stats;
     EXPECT_EQ(stats.late_publications, late);
-    EXPECT_EQ(late != 0, per_store == 400) << "the lead is 1000 cycles";
+    // The lead is 1000 cycles, its half the margin; a line has 33 words.
+    EXPECT_EQ(late != 0, 33 * per_store > 500);
+    EXPECT_EQ(stats.max_lateness_cycles != 0, 33 * per_store > 1000);
     // 10 % is the greatest change of slope here; 1 ns is rounding.
     EXPECT_LE(worst, uint64_t{stats.max_lateness_cycles} / 10 + 1);
-    if (late == 0) {
+    if (stats.max_lateness_cycles == 0) {
       EXPECT_EQ(worst, 0u);
     }
   }
