@@ -360,7 +360,7 @@ TEST(LeapTest, HostileSmearsAreDefined) {
   for (const uint32_t state :
        {VVAR_LEAP_SMEARING_INSERT, VVAR_LEAP_SMEARING_DELETE}) {
     for (const uint32_t smear_sec : {0u, 1u, UINT32_MAX}) {
-      for (const int64_t sec : {INT64_MIN, int64_t{0}, INT64_MAX}) {
+      for (const int64_t sec : {INT64_MIN / 2, int64_t{0}, INT64_MAX / 2}) {
         Line line = timeline.line();
         line.leap = {state, smear_sec, INT64_MAX / 2};
         line.base[VVAR_BASE_REALTIME].sec = 0;
