@@ -197,6 +197,10 @@ void AddPages(std::vector<Bytes>& seeds) {
   support::TestPage<> test;
   test.Warm();
   const Bytes page = BytesOf(test.page);
+  vvar_page foreign = test.page;
+  foreign.header.magic = __builtin_bswap32(VVAR_MAGIC);
+  foreign.header.endian_tag = __builtin_bswap32(VVAR_ENDIAN_TAG);
+  seeds.push_back(Input(kPage, 0, page.size(), BytesOf(foreign)));
   for (const uint8_t index : Bytes{0, 1, 5, 6, 255}) {
     seeds.push_back(Input(kPage, index, page.size(), page));
   }

@@ -205,6 +205,8 @@ class Fuzzer {
       ReadClock(clock, [&] { return reader_.NowTimespecUnordered(clock.id); });
       if (clock.coarse) {
         ReadClock(clock, [&] { return reader_.NowCoarse(clock.id); });
+        FUZZ_CHECK(reader_.Interval(clock.id).status ==
+                   ReadStatus::kUnknownClock);
       } else {
         ReadInterval(clock);
       }
