@@ -16,7 +16,7 @@ readonly BUILD_PACKAGES=(
 # Never g++-multilib: it conflicts with every cross compiler, and apt would
 # remove them.
 readonly TEST_PACKAGES=(
-  "clang-19 lld-19 libclang-rt-19-dev"
+  "clang-19 lld-19 libclang-rt-19-dev llvm-19"
   "g++-riscv64-linux-gnu"
   "g++-aarch64-linux-gnu"
   "g++-arm-linux-gnueabihf"
