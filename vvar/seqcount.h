@@ -108,13 +108,15 @@ SeqToken ReadEnd(const uint32_t& seq) {
 /// From an odd value, which a dead writer left, it stays there: counting on
 /// would make seq even during the rewrite.
 /// Ordering: the fence stands after the odd store and before the first word,
-/// so whoever sees a new word sees odd. A release *store* would not do: it
-/// orders only what precedes it.
+/// so whoever sees a new word sees odd. A release store alone would not do: it
+/// orders only what precedes it. It is one for readers that begin on odd, and
+/// use the line before: since C++20 this store ends the release sequence of the
+/// last [W:close] (coherence keeps it on every CPU).
 /// Context: the one writer.
 template <class Memory>
 SeqToken WriteOpen(uint32_t& seq) {
   const SeqToken odd = Memory::Load(seq) | 1;
-  Memory::Store(seq, odd);
+  Memory::StoreRelease(seq, odd);
   Memory::FenceRelease();
   return odd;
 }

@@ -54,13 +54,13 @@ def sequences(build):
     count = ([_ARM_CONTROL + "isb & " + arm_count("cntvct_el0", 3)]
              if way == "isb" else [arm_count("cntvctss_el0", 1)])
     return (["seq: ldap?r", *count, "line: ldr", "dmb ishld", "seq: ldr"],
-            ["isb & mrs .*", "b\\..*|tbn?z.*|cbn?z.*", "seq: str", "dmb ish",
+            ["isb & mrs .*", "b\\..*|tbn?z.*|cbn?z.*", "seq: stlr", "dmb ish",
              "line: str", "mrs .*", "seq: stlr", "dsb ish & isb & mrs .*"])
   acquire, release, store = (each[family] for each in (
       _ACQUIRE, _RELEASE, _SEQ_STORE))
   return (["seq: (c\\.)?lw", acquire, "fence r,i & csrrs .* & fence i,r",
            "line: (c\\.)?ld", acquire, "seq: (c\\.)?lw"],
-          ["fence r,i & csrrs .* & fence i,w", "seq: " + store, release,
+          ["fence r,i & csrrs .* & fence i,w", release, "seq: " + store, release,
            "line: ", "csrrs .*", release, "seq: " + store,
            "fence w,i & csrrs .*"])
 

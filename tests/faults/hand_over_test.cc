@@ -43,10 +43,9 @@ struct HeldUpMemory : PageMemory {
   static inline thread_local const SeqToken* seq = nullptr;
   static inline thread_local uint64_t cycles = 0;
 
-  template <class Word, class Value>
-  static void Store(Word& word, Value value) {
-    if (static_cast<const void*>(&word) == seq) Wait();
-    PageMemory::Store(word, value);
+  static void StoreRelease(uint32_t& word, uint32_t value) {
+    if (&word == seq && (value & 1) != 0) Wait();
+    PageMemory::StoreRelease(word, value);
   }
   static void Wait() {
     const NativeClock clock;

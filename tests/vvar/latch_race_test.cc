@@ -115,7 +115,7 @@ Outcome RunLatch() {
   Writer<RelaxedClock, Memory> writer(&timeline, {&counter});
   const Reader<RelaxedClock, Memory> reader(&timeline, {&counter});
   Outcome outcome;
-  std::thread reading([&] {
+  std::thread reads([&] {
     for (uint32_t last = 0; last < kPublications;) {
       const TimespecReading reading = reader.NowTimespec(ClockId::kMonotonic);
       if (!reading.ok()) continue;
@@ -130,7 +130,7 @@ Outcome RunLatch() {
     writer.PublishLine(LineOf(n));
     counter.store(2 * uint64_t{n}, std::memory_order_relaxed);
   }
-  reading.join();
+  reads.join();
   return outcome;
 }
 

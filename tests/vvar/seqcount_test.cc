@@ -98,7 +98,7 @@ TEST(SeqcountTest, OpenStoresOddBeforeItsReleaseFence) {
   SeqToken seq = 4;
   (void)WriteOpen<ScriptedMemory>(seq);
   EXPECT_EQ(OpsOf(script),
-            (std::vector<MemoryOp>{MemoryOp::kLoad, MemoryOp::kStore,
+            (std::vector<MemoryOp>{MemoryOp::kLoad, MemoryOp::kStoreRelease,
                                    MemoryOp::kFenceRelease}));
 }
 
@@ -167,7 +167,7 @@ TEST(SeqlockTest, StepsComeInOrder) {
   Seqlock<Payload, ScriptedMemory> lock;
   lock.Store(Payload::Of(1));
   ASSERT_EQ(script.events.size(), 3u + 16 + 1);
-  EXPECT_EQ(script.events[1].op, MemoryOp::kStore);
+  EXPECT_EQ(script.events[1].op, MemoryOp::kStoreRelease);
   EXPECT_EQ(script.events[1].value, 1u) << "odd";
   EXPECT_EQ(script.events[2].op, MemoryOp::kFenceRelease);
   for (size_t i = 3; i < 19; ++i) {

@@ -85,7 +85,7 @@ TEST(WriterTest, StepsComeInOrder) {
   EXPECT_EQ(events[at++].op, MemoryOp::kCounterRead) << "the wait, first";
   EXPECT_EQ(events[at].op, MemoryOp::kLoad);
   EXPECT_EQ(events[at++].word, &test.timeline().seq);
-  EXPECT_EQ(events[at].op, MemoryOp::kStore) << "[W:open]";
+  EXPECT_EQ(events[at].op, MemoryOp::kStoreRelease) << "[W:open]";
   EXPECT_EQ(events[at].word, &test.timeline().seq);
   EXPECT_EQ(events[at++].value, seq + 1);
   EXPECT_EQ(events[at++].op, MemoryOp::kFenceRelease) << "before any word";
