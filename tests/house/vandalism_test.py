@@ -5,7 +5,6 @@ and the case that keeps it must notice. On an empty tree every check fails."""
 import collections
 import functools
 import os
-import shutil
 import subprocess
 import sys
 import tempfile
@@ -167,8 +166,7 @@ def run(check, root, *arguments):
 def copied_tree():
   folder = tempfile.TemporaryDirectory()
   root = os.path.join(folder.name, "tree")
-  shutil.copytree(house.ROOT, root, ignore=shutil.ignore_patterns(
-      ".git", "bazel-*", "__pycache__", "out"))
+  house.copy_tree(root)
   return folder, root
 
 

@@ -189,6 +189,13 @@ TEST(HistoryTest, StampsConvertIntoTheReadersNamespace) {
         EXPECT_EQ(converted.status, kExact) << clock.name;
         EXPECT_EQ(converted.ns, reader.Now(clock.id).ns) << clock.name;
       }
+      SnapshotReading converted = {};
+      SnapshotReading read = {};
+      EXPECT_EQ(history.SnapshotAt(page.counter.value, &converted).status,
+                kExact);
+      ASSERT_EQ(reader.Snapshot(&read), ReadStatus::kOk);
+      EXPECT_EQ(converted.monotonic_coarse_ns, read.monotonic_coarse_ns);
+      EXPECT_EQ(converted.realtime_coarse_ns, read.realtime_coarse_ns);
     }
   }
 }

@@ -260,6 +260,26 @@ TEST(TimebaseTest, PrecedesIsTheOrderOfTime) {
   EXPECT_FALSE(Precedes({1, 5}, {1, 5}));
 }
 
+TEST(TimebaseTest, CyclesUntilSecIsTheFirstThatShowsIt) {
+  EdgyRandom random(41);
+  for (const Scale& scale : Scales(random)) {
+    const uint64_t second = kSec << scale.shift;
+    const Timebase base = {1'700'000'000, random.Edgy(64) % second};
+    for (const int64_t ahead : {1, 2, 59, 86'400}) {
+      const int64_t sec = base.sec + ahead;
+      const uint64_t cycles = CyclesUntilSec(base, scale, sec);
+      ASSERT_GT(cycles, 0u);
+      ASSERT_GE(TimespecAfter(base, scale, cycles).sec, sec);
+      ASSERT_LT(TimespecAfter(base, scale, cycles - 1).sec, sec);
+    }
+    // What it shows already, or showed long ago.
+    for (const int64_t sec : {base.sec, base.sec - 1, int64_t{0}, INT64_MIN}) {
+      ASSERT_EQ(CyclesUntilSec(base, scale, sec), 0u) << sec;
+    }
+    ASSERT_EQ(CyclesUntilSec(base, scale, INT64_MAX), kCyclesLimit);
+  }
+}
+
 TEST(TimebaseTest, ErrorGrowthIsABound) {
   EdgyRandom random(37);
   for (int i = 0; i < 500'000; ++i) {

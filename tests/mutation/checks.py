@@ -1,0 +1,225 @@
+"""How each kind of check is run on a tree, and what its answer means."""
+
+import collections
+import functools
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+import types
+import unittest.mock
+
+import house
+
+# passed, failed (that is what a mutant needs), skipped (cannot be tried here),
+# or broken: says nothing of the mutant, such as a test that does not compile.
+Answer = collections.namedtuple("Answer", "outcome line")
+
+SECONDS = 60  # For one mutant.
+_CXX = ["g++", "-std=c++20"]
+
+
+def shorten(text, limit=110):
+  text = " ".join(text.split())
+  return text if len(text) <= limit else text[:limit - 3] + "..."
+
+
+def run(command, **options):
+  """Returns the exit code and the output of a command; the code is None when
+  it took too long."""
+  try:
+    result = subprocess.run(command, stdout=subprocess.PIPE,
+                            stderr=subprocess.STDOUT, text=True, check=False,
+                            errors="replace", timeout=SECONDS, **options)
+    return result.returncode, result.stdout
+  except subprocess.TimeoutExpired:
+    return None, "took longer than %d s" % SECONDS
+
+
+@functools.lru_cache
+def precompiled_gtest():
+  """Returns (folder, options that include GoogleTest from there)."""
+  folder = tempfile.TemporaryDirectory()
+  header = os.path.join(folder.name, "gtest_only.h")
+  with open(header, "w", encoding="utf-8") as file:
+    file.write("#include <gtest/gtest.h>\n")
+  run([*_CXX, "-w", "-x", "c++-header", header, "-o", header + ".gch"])
+  return folder, ["-include", header]
+
+
+@functools.lru_cache
+def abseil_options():
+  packages = ["absl_cleanup", "absl_status", "absl_statusor", "absl_strings",
+              "absl_time"]
+  return run(["pkg-config", "--cflags", "--libs", *packages])[1].split()
+
+
+@functools.lru_cache
+def freestanding_macros():
+  """Returns the names of tests/build/freestanding.bzl, which is Python but for
+  what Bazel supplies."""
+  text = re.sub(r"^load\(.*$", "", house.read("tests/build/freestanding.bzl"),
+                flags=re.MULTILINE)
+  names = {"struct": types.SimpleNamespace, "CcInfo": None, "COMPILERS": {},
+           "attr": unittest.mock.Mock(), "rule": unittest.mock.Mock()}
+  exec(text, names)  # pylint: disable=exec-used
+  for target in names["TARGETS"].values():
+    include = run([target.gcc.command, "-print-file-name=include"])[1].strip()
+    names["COMPILERS"][target.gcc.command] = types.SimpleNamespace(
+        builtin_include=include)
+  return names
+
+
+class Tree:
+  """A copy of the source tree to break, and a folder for what is built."""
+
+  def __init__(self):
+    self._folder = tempfile.TemporaryDirectory()
+    self.root = os.path.join(self._folder.name, "tree")
+    self.built = os.path.join(self._folder.name, "built")
+    os.mkdir(self.built)
+    house.copy_tree(self.root)
+
+  def path(self, *names):
+    return os.path.join(self.root, *names)
+
+  def write(self, path, text):
+    with open(self.path(path), "w", encoding="utf-8") as file:
+      file.write(text)
+    # A program of before says nothing of the tree of now.
+    shutil.rmtree(self.built)
+    os.mkdir(self.built)
+
+  def answer(self, check):
+    """Runs a check, named as mutants.py says."""
+    kind, *arguments = check.split()
+    return _KINDS[kind](self, *arguments)
+
+
+def _first_error(output):
+  lines = [line for line in output.split("\n") if "error" in line]
+  return shorten((lines or [output])[0])
+
+
+# --- gtest --------------------------------------------------------------------
+
+
+def _gtest(tree, target, name, *flags):
+  program, error = _build_gtest(tree, target, flags)
+  if error:
+    return error
+  code, output = run([program, "--gtest_filter=" + name, "--gtest_color=no"],
+                     cwd=tree.built,
+                     env={**os.environ, "TSAN_OPTIONS": "halt_on_error=1"})
+  if code is None:
+    return Answer("broken", output)
+  if re.search(r"^\[  FAILED  \] %s\b" % re.escape(name), output, re.MULTILINE):
+    failure = re.search(r"([\w.]+:\d+): Failure\n(.*(?:\n.*){0,3})", output)
+    return Answer("failed", shorten("%s: %s" % failure.groups() if failure
+                                    else output))
+  if "[ RUN      ] " + name not in output:
+    return Answer("broken", "there is no test " + name)
+  if code != 0:
+    found = re.search(r".*(runtime error: |ThreadSanitizer: ).*", output)
+    return Answer("failed", shorten(found[0].replace(tree.root + "/", ""))
+                  if found else "it dies of signal %d" % -code)
+  if "[  SKIPPED ] " + name in output:
+    return Answer("skipped", name + " cannot run here")
+  return Answer("passed", "")
+
+
+def _build_gtest(tree, target, flags):
+  """Returns the program of a test, or None and why there is none."""
+  folder, name = target.split(":")
+  program = os.path.join(tree.built, "-".join([name, *flags]))
+  if os.path.exists(program):
+    return program, None
+  if not os.path.exists("/usr/include/gtest/gtest.h"):
+    return None, Answer("skipped", "libgtest-dev is not installed")
+  libraries = ["-lgtest", "-lgtest_main", "-ldl"]
+  if folder == "hosted":
+    libraries += abseil_options()
+  if any("sanitize" in flag for flag in flags):
+    flags = (*flags, "-fno-sanitize-recover=all")
+  code, output = run(
+      [*_CXX, "-O0", "-w", *precompiled_gtest()[1], *flags, "-iquote",
+       tree.root, tree.path("tests", folder, name + ".cc"), "-o", program,
+       *libraries])
+  if code != 0:
+    return None, Answer("broken", "does not compile: " + _first_error(output))
+  return program, None
+
+
+# --- Compilers ----------------------------------------------------------------
+
+
+def _compile(tree, header, *message):
+  """A static_assert whose text, or whose condition, has `message` in it."""
+  flags = [word for word in message if word.startswith("-")]
+  expected = " ".join(word for word in message if word not in flags)
+  code, output = run(
+      [*_CXX, *flags, "-w", "-fsyntax-only", "-fno-diagnostics-show-caret",
+       "-iquote", tree.root, "-x", "c++", tree.path(header)])
+  if code == 0:
+    return Answer("passed", "")
+  for line in output.split("\n"):
+    if "static assertion failed" in line and expected in line:
+      return Answer("failed", shorten(line.replace(tree.root + "/", "")))
+  return Answer("broken", "does not compile: " + _first_error(output))
+
+
+def _object(tree, cell):
+  """The object of the freestanding matrix needs nobody."""
+  compiler = freestanding_macros()["_compiler_flags"](*cell.split("-"))
+  if not shutil.which(compiler.command):
+    return Answer("skipped", compiler.command + " is not installed")
+  path = os.path.join(tree.built, cell + ".o")
+  code, output = run([compiler.command, *compiler.flags, "-iquote", tree.root,
+                      "-c", tree.path("tests/vvar/freestanding.cc"), "-o",
+                      path])
+  if code != 0:
+    return Answer("broken", "does not compile: " + _first_error(output))
+  code, output = run([tree.path("tests/build/freestanding_object_test.sh"),
+                      "check", path])
+  return Answer("passed" if code == 0 else "failed",
+                shorten(output.replace(path, cell)))
+
+
+# --- Scripts of CASE lines ----------------------------------------------------
+
+
+def _script(path, tree, case, *arguments):
+  if not os.path.exists(tree.path(path)):
+    return Answer("skipped", "pending: there is no %s yet" % path)
+  code, output = run([sys.executable, "-B", tree.path(path), tree.root,
+                      *arguments])
+  if code is None:
+    return Answer("broken", output)
+  for line in output.split("\n"):
+    words = line.split(None, 3)
+    if words[:2] == ["CASE", case]:
+      reason = words[3] if len(words) > 3 else ""
+      return Answer(words[2].lower(),
+                    shorten(reason.replace(tree.root + "/", "")))
+  return Answer("broken", "%s has no case %s" % (path, case))
+
+
+def _house(tree, script, case):
+  # Of the objects' cases, one target's.
+  arguments = case.split(".")[1:] if script == "objects_test" else []
+  return _script("tests/house/%s.py" % script, tree, case, *arguments)
+
+
+def _explorer(tree, case):
+  return _script("tests/explorer/explorer_test.py", tree, case, case)
+
+
+def _golden(tree, case):
+  return _script("tests/explorer/golden_test.py", tree, case, case)
+
+
+_KINDS = {"gtest": _gtest, "compile": _compile, "object": _object,
+          "house": _house, "explorer": _explorer, "golden": _golden}
+KINDS = tuple(_KINDS)
