@@ -23,6 +23,7 @@ readonly TEST_PACKAGES=(
   "g++-12-multilib libc6-dev-i386"
   "qemu-user-static"
   "clang-format"
+  "libgtest-dev" # The mutation test links tests by itself.
   "libcap2 libgnutls30 libnettle8 libseccomp2" # chronyd's.
 )
 

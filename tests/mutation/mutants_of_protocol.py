@@ -45,19 +45,6 @@ MUTANTS = rows_of(
      "DMB ISHLD orders no stores",
      "explorer ?"),
     # Access to words.
-    ("u32_words_loaded_plainly", "T28",
-     """  static uint32_t Load(const uint32_t& word) {
-    return __atomic_load_n(&word, __ATOMIC_RELAXED);""",
-     """  static uint32_t Load(const uint32_t& word) {
-    return word;""",
-     "a data race, which the compiler may merge or repeat",
-     _SEQCOUNT + "SeqlockTest.NoTornPayloadBesideAWriterAtFullRate "
-     "-fsanitize=thread"),
-    ("u64_words_loaded_plainly", "T28",
-     "      return __atomic_load_n(&word, __ATOMIC_RELAXED);",
-     "      return word;",
-     "a data race, which the compiler may merge or repeat",
-     _LATCH + "LatchStressTest.ReadsBesideWriterAtFullRate -fsanitize=thread"),
     ("begin_by_rmw_in_page_memory", "T15",
      "return __atomic_load_n(&word, __ATOMIC_ACQUIRE);",
      "return __atomic_fetch_or(const_cast<uint32_t*>(&word), 0u, "

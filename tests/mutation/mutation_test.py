@@ -183,7 +183,7 @@ def run_mutants(chosen):
   groups = {}
   for mutant in chosen:
     groups.setdefault(" ".join(mutant.check.split()[:2]), {})[mutant.check] = 0
-  checks.precompiled_gtest()  # Once, and for all threads.
+  checks.precompiled_headers()  # Once, and for all threads.
   before = {}
   count = {"PASSED": 0, "FAILED": 0, "SKIPPED": 0}
   with concurrent.futures.ThreadPoolExecutor(WORKERS) as pool:
