@@ -5,6 +5,7 @@ import functools
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -17,7 +18,7 @@ import house
 # or broken: says nothing of the mutant, such as a test that does not compile.
 Answer = collections.namedtuple("Answer", "outcome line")
 
-SECONDS = 60  # For one mutant.
+SECONDS = 60  # Of the processor, for each command of a mutant.
 # Takes half of g++'s time for these programs, most of which is compiling.
 _CXX = ["clang++-19", "-std=c++20"]
 
@@ -29,14 +30,18 @@ def shorten(text, limit=110):
 
 def run(command, **options):
   """Returns the exit code and the output of a command; the code is None when
-  it took too long."""
+  it took too long. Waiting counts little: others may use this machine."""
+  late = "took longer than %d s" % SECONDS
   try:
-    result = subprocess.run(command, stdout=subprocess.PIPE,
-                            stderr=subprocess.STDOUT, text=True, check=False,
-                            errors="replace", timeout=SECONDS, **options)
-    return result.returncode, result.stdout
+    result = subprocess.run(["prlimit", "--cpu=%d" % SECONDS, *command],
+                            stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+                            text=True, check=False, errors="replace",
+                            timeout=20 * SECONDS, **options)
   except subprocess.TimeoutExpired:
-    return None, "took longer than %d s" % SECONDS
+    return None, late
+  if result.returncode == -signal.SIGXCPU:
+    return None, late
+  return result.returncode, result.stdout
 
 
 @functools.lru_cache
@@ -81,6 +86,8 @@ class Tree:
   def __init__(self):
     self._folder = tempfile.TemporaryDirectory()
     self.root = os.path.join(self._folder.name, "tree")
+    # Whether to compile the one test that a check names, not its whole file.
+    self.one_test = False
     self.built = os.path.join(self._folder.name, "built")
     os.mkdir(self.built)
     house.copy_tree(self.root)
@@ -109,8 +116,18 @@ def _first_error(output):
 # --- gtest --------------------------------------------------------------------
 
 
+def _only(name, source):
+  """Returns a test's source without its other tests, whose lines are blank:
+  they take most of the time to compile."""
+  return re.sub(
+      r"^TEST(?:_F)?\((\w+),\s*(\w+)\) \{\n.*?^\}\n",
+      lambda test: (test[0] if "%s.%s" % test.groups() == name else
+                    "\n" * test[0].count("\n")),
+      source, flags=re.MULTILINE | re.DOTALL)
+
+
 def _gtest(tree, target, name, *flags):
-  program, error = _build_gtest(tree, target, flags)
+  program, error = _build_gtest(tree, target, name, flags)
   if error:
     return error
   code, output = run([program, "--gtest_filter=" + name, "--gtest_color=no"],
@@ -132,24 +149,27 @@ def _gtest(tree, target, name, *flags):
   return Answer("passed", "")
 
 
-def _build_gtest(tree, target, flags):
+def _build_gtest(tree, target, name, flags):
   """Returns the program of a test, or None and why there is none."""
-  folder, name = target.split(":")
-  program = os.path.join(tree.built, "-".join([name, *flags]))
-  if os.path.exists(program):
-    return program, None
   if not shutil.which(_CXX[0]):
     return None, Answer("skipped", _CXX[0] + " is not installed")
   if not os.path.exists("/usr/include/gtest/gtest.h"):
     return None, Answer("skipped", "libgtest-dev is not installed")
+  folder, file = target.split(":")
+  program = os.path.join(tree.built, "-".join([file, *flags]))
+  if os.path.exists(program):
+    return program, None
+  source = os.path.join(tree.built, file + ".cc")
+  whole = house.read("tests/%s/%s.cc" % (folder, file))
+  with open(source, "w", encoding="utf-8") as test:
+    test.write(_only(name, whole) if tree.one_test else whole)
   libraries = ["-lgtest", "-lgtest_main", "-ldl"]
   if folder == "hosted":
     libraries += abseil_options()
   # They hold for one set of flags only.
   options = flags or precompiled_headers()[1]
-  code, output = run(
-      [*_CXX, "-w", *options, "-iquote", tree.root,
-       tree.path("tests", folder, name + ".cc"), "-o", program, *libraries])
+  code, output = run([*_CXX, "-w", *options, "-iquote", tree.root, source, "-o",
+                      program, *libraries])
   if code != 0:
     return None, Answer("broken", "does not compile: " + _first_error(output))
   return program, None
@@ -193,34 +213,36 @@ def _object(tree, cell):
 # --- Scripts of CASE lines ----------------------------------------------------
 
 
-def _script(path, tree, case, *arguments):
+def _script(path, tree, arguments, case=None):
+  """What a script says of one of its cases, or of all that it was asked for."""
   if not os.path.exists(tree.path(path)):
     return Answer("skipped", "pending: there is no %s yet" % path)
   code, output = run([sys.executable, "-B", tree.path(path), tree.root,
                       *arguments])
   if code is None:
     return Answer("broken", output)
-  for line in output.split("\n"):
-    words = line.split(None, 3)
-    if words[:2] == ["CASE", case]:
-      reason = words[3] if len(words) > 3 else ""
-      return Answer(words[2].lower(),
-                    shorten(reason.replace(tree.root + "/", "")))
-  return Answer("broken", "%s has no case %s" % (path, case))
+  found = [match for match in re.findall(
+      r"^CASE (\S+) (PASSED|FAILED|SKIPPED) ?(.*)$", output, re.MULTILINE)
+           if case in (None, match[0])]
+  # The worst of them; in the alphabet, too.
+  name, outcome, reason = min(found, key=lambda match: match[1],
+                              default=("", "broken", "no such case"))
+  return Answer(outcome.lower(), shorten(
+      ("" if case else name + " ") + reason.replace(tree.root + "/", "")))
 
 
 def _house(tree, script, case):
   # Of the objects' cases, one target's.
   arguments = case.split(".")[1:] if script == "objects_test" else []
-  return _script("tests/house/%s.py" % script, tree, case, *arguments)
+  return _script("tests/house/%s.py" % script, tree, arguments, case)
 
 
 def _explorer(tree, case):
-  return _script("tests/explorer/explorer_test.py", tree, case, case)
+  return _script("tests/explorer/explorer_test.py", tree, [case])
 
 
 def _golden(tree, case):
-  return _script("tests/explorer/golden_test.py", tree, case, case)
+  return _script("tests/explorer/golden_test.py", tree, [case])
 
 
 _KINDS = {"gtest": _gtest, "compile": _compile, "object": _object,

@@ -8,7 +8,7 @@ is there exactly once; `check` is the one that must fail:
     compile <header> <message>                   a static_assert
     object <target>-<compiler>                   tests/build's freestanding object
     house <script> <case>                        tests/house/<script>.py
-    explorer <case>, golden <case>               tests/explorer's two scripts
+    explorer <case>, golden <build>              tests/explorer's two scripts
 """
 
 import collections
