@@ -188,7 +188,7 @@ def _compile(tree, header, *message):
   if code == 0:
     return Answer("passed", "")
   for line in output.split("\n"):
-    if "static assertion failed" in line and expected in line:
+    if "static assertion" in line and expected in line:
       return Answer("failed", shorten(line.replace(tree.root + "/", "")))
   return Answer("broken", "does not compile: " + _first_error(output))
 

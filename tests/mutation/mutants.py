@@ -5,7 +5,7 @@ says what is wrong with the edited header, `why` what would come of that. `old`
 is there exactly once; `check` is the one that must fail:
 
     gtest <folder>:<test> <Suite.Name> [flags]   an assertion of that test
-    compile <header> <message>                   a static_assert
+    compile <file> <message>                     a static_assert
     object <target>-<compiler>                   tests/build's freestanding object
     house <script> <case>                        tests/house/<script>.py
     explorer <case>, golden <build>              tests/explorer's two scripts

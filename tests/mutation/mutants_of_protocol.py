@@ -366,7 +366,7 @@ MUTANTS = rows_of(
     ("previous_line_accepted_as_the_current_one", "T23",
      "        side = LatchSide::kPrevious;\n", "",
      "it is rewritten from the next odd value on",
-     _READER + "ReaderTest.AnswersWithWriterStoppedAtEveryStore"),
+     _READER + "ReaderTest.RetriesOnlyWhenAPublicationClosesInsideIt"),
     ("previous_line_from_the_current_slot", "T21",
      "slot = &timeline_->slot[IdleSlot(seq)];",
      "slot = &timeline_->slot[CurrentSlot(seq)];",
@@ -434,7 +434,7 @@ MUTANTS = rows_of(
      "    return pair.previous.cycle_start == idle_start ? "
      "LatchSide::kCurrent\n",
      "the previous line may have been rewritten meanwhile",
-     _HISTORY + "HistoryTest.CapturesTheLinesOfOnePublication"),
+     _HISTORY + "HistoryTest.CapturesNoLineUnderRewrite"),
     ("date_in_a_pair_not_checked_again", "T20",
      "    if (pair.cycle_start != start) return LatchSide::kNeither;\n", "",
      "a capture that slept while seq went round keeps a mixture",
@@ -474,7 +474,7 @@ MUTANTS = rows_of(
     ("interval_leaves_out_the_truncated_ns", "T35",
      "now_ns + error_ns + 1 : UINT64_MAX", "now_ns + error_ns : UINT64_MAX",
      "the true time may lie just outside",
-     _READER + "ReaderTest.IntervalHoldsTheTimeAndWidensWithAge"),
+     _READER + "ReaderTest.GivesEveryClockExactly"),
     ("age_of_a_counter_far_behind", "T31",
      "return {behind ? UINT64_MAX : line.AgeNs(), status, line.clock_status};",
      "return {line.AgeNs(), status, line.clock_status};",
@@ -540,7 +540,7 @@ MUTANTS = rows_of(
      "Memory::Store(slot.mult, line.realtime_mult);\n"
      "  Memory::Store(slot.realtime_mult, line.scale.mult);",
      "MONOTONIC takes part in REALTIME's slew",
-     "gtest vvar:slew_test SlewTest.OfRealtimeLeavesTheOtherClocksAlone"),
+     _WRITER + "WriterTest.AllWordsOfALineComeFromOnePublication"),
     ("error_words_swapped_in_the_store", "T26",
      "Memory::Store(slot.error_growth_ppb, line.error_growth_ppb);\n"
      "  Memory::Store(slot.error_ns, line.error_ns);",
@@ -667,7 +667,7 @@ MUTANTS = rows_of(
 """, """    StoreLine<Memory>(Idle(timeline_->seq), line);           // [W:line]
     const SeqToken odd = WriteOpen<Memory>(timeline_->seq);  // [W:open]
 """, "readers of the previous line accept torn words",
-     _WRITER + "WriterTest.FirstPublicationIsNeverReadHalfway"),
+     _WRITER + "WriterTest.ALineAsItStandsIsPublishedInTheSameOrder"),
     ("closed_before_the_line", "T09",
      """    StoreLine<Memory>(Idle(odd), line);                      // [W:line]
     WriteClose<Memory>(timeline_->seq, odd);                 // [W:close]
