@@ -16,12 +16,13 @@ readonly BUILD_PACKAGES=(
 # Never g++-multilib: it conflicts with every cross compiler, and apt would
 # remove them.
 readonly TEST_PACKAGES=(
-  "clang-19 lld-19 libclang-rt-19-dev"
+  "clang-19 lld-19 libclang-rt-19-dev llvm-19"
   "g++-riscv64-linux-gnu"
   "g++-aarch64-linux-gnu"
   "g++-arm-linux-gnueabihf"
   "g++-12-multilib libc6-dev-i386"
   "qemu-user-static"
+  "spin"
   "clang-format"
   "libgtest-dev" # The mutation test links tests by itself.
   "libcap2 libgnutls30 libnettle8 libseccomp2" # chronyd's.

@@ -51,11 +51,15 @@ constexpr bool IsSmearing(const LeapPlan& plan) {
 
 /// Returns what REALTIME still has to be slewed by when `left_ns` of a smear
 /// that is under way are left, by REALTIME. Range: left_ns >= 0.
+/// Saturates at +-2^61.
 constexpr int64_t SmearRemainingNs(const LeapPlan& plan, int64_t left_ns) {
   // 10^9 ns * left / (smear_sec * 10^9 ns).
-  const auto ns =
-      static_cast<int64_t>(DivideU64(static_cast<uint64_t>(left_ns),
-                                     plan.smear_sec == 0 ? 1 : plan.smear_sec));
+  const uint64_t share = DivideU64(static_cast<uint64_t>(left_ns),
+                                   plan.smear_sec == 0 ? 1 : plan.smear_sec);
+  // Bound: the difference to another that is within +-2^62 fits, hostile or
+  // not.
+  constexpr uint64_t kLimit = uint64_t{1} << 61;
+  const auto ns = static_cast<int64_t>(share < kLimit ? share : kLimit);
   return plan.state == VVAR_LEAP_SMEARING_INSERT ? -ns : ns;
 }
 

@@ -268,7 +268,10 @@ class LinePlanner {
     if (realtime.sec >= due_sec) {
       const LeapEffect effect = LeapEffectAt(next.leap, realtime.sec);
       MoveBy({effect.realtime_step_sec, 0}, VVAR_BASE_REALTIME, next);
-      next.tai_offset_sec += effect.tai_offset_step_sec;
+      // Modulo 2^32: a found line may say anything.
+      next.tai_offset_sec = static_cast<int32_t>(
+          static_cast<uint32_t>(next.tai_offset_sec) +
+          static_cast<uint32_t>(effect.tai_offset_step_sec));
       next.leap = effect.plan;
     } else if (requests.step_ns != 0 && IsPending(next.leap)) {
       const uint32_t shift = rules.nominal.shift;

@@ -46,7 +46,7 @@ constexpr uint64_t AddOffset(uint64_t ns, Timespec by) {
 constexpr Timespec AddOffset(Timespec time, Timespec by) {
   uint64_t sec =
       static_cast<uint64_t>(time.sec) + static_cast<uint64_t>(by.sec);
-  // Bound: 2 * (10^9 - 1) < 2^32; a hostile nsec wraps, which is defined.
+  // Bound: 2 * (10^9 - 1) < 2^32.
   uint32_t nsec = time.nsec + by.nsec;
   if (nsec >= kNsPerSec) {
     nsec -= static_cast<uint32_t>(kNsPerSec);
@@ -107,9 +107,8 @@ void StoreOffset(vvar_offset& offset, Timespec value) {
 /// Loads one offset of a page, normalised whatever the bytes are.
 template <class Memory>
 Timespec LoadOffset(const vvar_offset& offset) {
-  constexpr uint32_t kMaxNsec = static_cast<uint32_t>(kNsPerSec) - 1;
-  const uint32_t nsec = Memory::Load(offset.nsec);
-  return {Memory::Load(offset.sec), nsec < kMaxNsec ? nsec : kMaxNsec};
+  const uint32_t nsec = NsecOf(Memory::Load(offset.nsec));
+  return {Memory::Load(offset.sec), nsec};
 }
 
 /// Writes an offset page whose bytes are all zero.

@@ -55,6 +55,14 @@ template <class Memory>
   return Memory::Load(slot.mult);
 }
 
+/// Loads a coarse clock's time, normalised whatever the bytes are.
+template <class Memory>
+[[gnu::always_inline]] inline Timespec LoadCoarse(const vvar_slot& slot,
+                                                  uint32_t index) {
+  return {Memory::Load(slot.coarse[index].sec),
+          NsecOf(Memory::Load(slot.coarse[index].nsec))};
+}
+
 /// [R:line] Loads every word of a line.
 template <class Memory>
 void LoadLine(const vvar_slot& slot, Line& line) {
@@ -71,8 +79,7 @@ void LoadLine(const vvar_slot& slot, Line& line) {
   line.error_ns = Memory::Load(slot.error_ns);
   line.error_growth_ppb = Memory::Load(slot.error_growth_ppb);
   for (uint32_t i = 0; i < VVAR_COARSES; ++i) {
-    line.coarse[i] = {Memory::Load(slot.coarse[i].sec),
-                      Memory::Load(slot.coarse[i].nsec)};
+    line.coarse[i] = LoadCoarse<Memory>(slot, i);
   }
   line.tai_offset_sec = Memory::Load(slot.tai_offset_sec);
   line.was_set_count = Memory::Load(slot.was_set_count);
@@ -177,8 +184,7 @@ struct CoarseTimespecView {
   uint32_t status;
 
   [[gnu::always_inline]] void Load(const vvar_slot& slot, uint32_t index) {
-    time = {Memory::Load(slot.coarse[index].sec),
-            Memory::Load(slot.coarse[index].nsec)};
+    time = LoadCoarse<Memory>(slot, index);
     status = Memory::Load(slot.coarse[index].status);
   }
   Timespec Time() const { return time; }

@@ -21,6 +21,13 @@ struct Timespec {
   friend constexpr bool operator==(const Timespec&, const Timespec&) = default;
 };
 
+/// Returns what the nsec of a hostile page counts for: itself or, where it is
+/// none, the largest there is.
+constexpr uint32_t NsecOf(uint32_t word) {
+  constexpr auto kMaxNsec = static_cast<uint32_t>(kNsPerSec) - 1;
+  return word < kMaxNsec ? word : kMaxNsec;
+}
+
 /// A time, or a length of time, in the line's own resolution.
 /// Range: nsec_shifted in [0, 10^9 << shift).
 struct Timebase {

@@ -79,6 +79,11 @@ class ChildProcess {
   /// Sends SIGSTOP, and returns once the child stands.
   bool Stop() const {
     Send(SIGSTOP);
+    return AwaitStop();
+  }
+
+  /// Returns once the child stands, whoever stopped it; false if it ended.
+  bool AwaitStop() const {
     int status = 0;
     return waitpid(pid_, &status, WUNTRACED) == pid_ && WIFSTOPPED(status);
   }

@@ -11,7 +11,7 @@ import house
 # Debian 12's. Another version formats some lines otherwise.
 VERSION = "14"
 FOLDERS = ("vvar", "clocks", "fallback", "paravirt", "hosted", "tools", "bench",
-           "tests", "vdso", "embed", "models", "examples")
+           "tests", "vdso", "embed", "examples")
 
 
 def clang_format():

@@ -140,13 +140,13 @@ def sources():
 def documents():
   """Returns what is written for people, and the models."""
   return (files("docs", suffixes=(".md",)) +
-          files("models", suffixes=(".md",) + CPP) +
+          files("models", suffixes=(".md", ".pml") + CPP) +
           [path for path in ("README.md", "CONVENTIONS.md", "CHANGELOG.md",
                              "bench/README.md") if (ROOT / path).is_file()])
 
 
 def prose(path):
-  """Returns a document, or the comments of a source."""
+  """Returns a document, or the comments of a source or a model."""
   return read(path) if path.endswith(".md") else comments(path)
 
 

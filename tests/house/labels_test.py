@@ -56,6 +56,14 @@ def steps_are_taken_in_order(look):
 
 
 @house.case
+def models_take_every_step(look):
+  model = house.read("models/dated_latch.pml")
+  for label in look.at(READ + WRITE, "labels"):
+    if label not in model:
+      look.problem("models/dated_latch.pml", "no " + label)
+
+
+@house.case
 def labels_elsewhere_exist(look):
   """In documents, models, tests and other code."""
   known = labels_in_code()

@@ -8,7 +8,7 @@ import re
 import house
 
 TRAPS = "tests/house/traps.txt"
-TESTS = house.CPP + (".py", ".sh", ".bzl", ".S")
+TESTS = house.CPP + (".py", ".sh", ".bzl", ".S", ".pml")
 
 MARK = re.compile(r"\bTraps?: (T\d+\b(?:(?:,| and) T\d+\b)*)")
 # The test that a mark stands above.

@@ -11,9 +11,9 @@ import tempfile
 
 import house
 
-CHECKS = ("abi_doc_test", "comments_test", "format_test", "include_graph_test",
-          "labels_test", "objects_test", "references_test", "single_home_test",
-          "traps_check")
+CHECKS = ("abi_doc_test", "comments_test", "faults_check", "format_test",
+          "include_graph_test", "labels_test", "objects_test", "references_test",
+          "single_home_test", "traps_check")
 
 # `old` becomes `new` wherever it is; where it is "", the file is a new one.
 Row = collections.namedtuple("Row", "name check case path old new")
@@ -77,6 +77,10 @@ ROWS = [
         "vvar/reader.h", "// [R:begin]", "// [R:line]"),
     Row("label_only_in_docs", "labels_test", "labels_elsewhere_exist",
         "docs/abi.md", "[R:count]", "[R:counter]"),
+    Row("step_gone_from_the_model", "labels_test", "models_take_every_step",
+        "models/dated_latch.pml", "[W:close]", "[W:line]"),
+    Row("label_only_in_a_model", "labels_test", "labels_elsewhere_exist",
+        "models/dated_latch.pml", "[R:count]", "[R:counter]"),
     Row("step_by_number", "labels_test", "no_step_by_number", "vvar/writer.h",
         "/// The writer of one timeline.", "/// As in step 3."),
     # What prose names.
@@ -146,9 +150,21 @@ ROWS = [
         "constexpr uint32_t", "constexpr  uint32_t"),
     Row("lenient_script", "format_test", "shell_is_strict",
         "third_party/setup.sh", "set -euo pipefail", "set -e"),
+    # Faults.
+    Row("fault_left_out", "faults_check", "every_fault_has_its_row",
+        "tests/faults/README.md", "| F7 |", "| F77 |"),
+    Row("fault_test_that_is_not", "faults_check",
+        "tests_in_the_fault_table_exist", "tests/faults/README.md",
+        "`LatchStressTest.Torn", "`LatchStressTest.Worn"),
+    Row("fault_test_nobody_names", "faults_check",
+        "every_fault_test_has_a_row", "tests/faults/torn_lines_test.cc",
+        "TEST_F(TornLinesTest, Starved", "TEST_F(TornLinesTest, Hungry"),
     # Traps.
     Row("trap_nobody_knows", "traps_check", "marks_name_known_traps",
         "tests/vvar/scale_test.cc", "Trap: T36", "Trap: T360"),
+    Row("trap_of_a_model_nobody_knows", "traps_check",
+        "marks_name_known_traps", "models/bad_two_writers.pml", "Trap: T02",
+        "Trap: T020"),
     Row("trap_left_out", "traps_check", "catalogue_is_complete",
         "tests/house/traps.txt", "T77 ", "#"),
 ]

@@ -222,10 +222,18 @@ constexpr bool Covers(uint64_t growth_ns, uint64_t ns, uint32_t ppb) {
 class EdgyRandom {
  public:
   explicit EdgyRandom(uint64_t seed) : engine_(seed) {}
+  /// A fuzzer's: every choice takes as few of `bytes` as will do, in order; any
+  /// are pseudo-random once they are used up.
+  EdgyRandom(const uint8_t* bytes, size_t size)
+      : engine_(size), bytes_(bytes), left_(size) {}
 
-  uint64_t Any() { return engine_(); }
+  uint64_t Any() { return Take(8); }
   /// Uniform below n.
-  uint64_t Below(uint64_t n) { return engine_() % n; }
+  uint64_t Below(uint64_t n) {
+    return Take(n <= 1 << 8 ? 1 : n <= 1 << 16 ? 2 : 8) % n;
+  }
+  /// Whether there are no bytes, or none any more.
+  bool exhausted() const { return left_ == 0; }
   bool OneIn(uint64_t n) { return Below(n) == 0; }
   /// Of 0 to `bits` bits.
   uint64_t Edgy(uint32_t bits = 64) {
@@ -238,7 +246,7 @@ class EdgyRandom {
       case 1:
         return (all - Below(4)) & all;
       default:
-        return engine_() & all;
+        return Any() & all;
     }
   }
   int64_t EdgySigned(uint32_t bits = 63) {
@@ -247,7 +255,18 @@ class EdgyRandom {
   }
 
  private:
+  uint64_t Take(size_t most) {
+    if (left_ == 0) return engine_();
+    uint64_t value = 0;
+    for (; most != 0 && left_ != 0; --most, --left_) {
+      value = value << 8 | *bytes_++;
+    }
+    return value;
+  }
+
   std::mt19937_64 engine_;
+  const uint8_t* bytes_ = nullptr;
+  size_t left_ = 0;
 };
 
 }  // namespace vvar::support

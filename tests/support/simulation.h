@@ -14,6 +14,7 @@
 #include <deque>
 #include <memory>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "tests/support/oracle.h"
@@ -233,8 +234,14 @@ class Simulation {
   using Clock = SimulatedClock<kBits>;
 
   Simulation(const MachineRow& row, uint64_t seed)
+      : Simulation(row, seed, EdgyRandom(seed), 0) {}
+  /// `choices`: what is done at random; when they come from bytes, the run ends
+  /// with them. `first_seq`: what the timeline's seq begins with.
+  Simulation(const MachineRow& row, uint64_t seed, EdgyRandom choices,
+             SeqToken first_seq)
       : row_(row),
-        random_(seed),
+        random_(std::move(choices)),
+        from_bytes_(!random_.exhausted()),
         machine_(row.counter, row.skew, seed + 1),
         config_(ConfigOf(row.counter)),
         timekeeper_(std::make_unique<Timekeeper>(config_)),
@@ -249,8 +256,11 @@ class Simulation {
         static_cast<int64_t>(std::max(row.counter.grain, row.other.grain)) - 1;
     last_.resize(machine_.cpus() + 1);
     FormatPage(page_, PageConfigOf(config_));
+    page_.timeline[0].seq = first_seq;
+    publications_ = first_seq >> 1;
     timekeeper_->Start(Masked(machine_.SeenBy(0)), kTimes);
     writer_.PublishLine(timekeeper_->line());
+    ExpectSeq(1, 1);
     oracle_.Started(timekeeper_->line());
     machine_.AdvanceCycles(margin_cycles_ + 1);
     // Before any interval is looked at.
@@ -261,7 +271,10 @@ class Simulation {
 
   // Returns "" or what went wrong.
   std::string Run(uint64_t updates) {
-    for (uint64_t i = 0; i < updates && Holds() && HasRoom(); ++i) Round();
+    for (uint64_t i = 0; i < updates && Holds() && HasRoom(); ++i) {
+      if (from_bytes_ && random_.exhausted()) break;
+      Round();
+    }
     tally_.years = machine_.TrueSec() / (365.25 * 86400);
     return Holds() ? "" : Failure();
   }
@@ -673,10 +686,13 @@ class Simulation {
     updating_ = false;
     const int64_t now = machine_.update_sample();
     if (status == PublishStatus::kTooEarly) {
+      ExpectSeq(0, 0);
       ++tally_.too_early;
       Note("too early", now, 0);
       Expect(!was_held && now < oracle_.current().start, "kTooEarly");
     } else {
+      // A line that was held without telling is shown first.
+      ExpectSeq(1, was_held ? 2 : 1);
       ++tally_.updates;
       pending_ = false;
       Note("Publish", now, oracle_.current().start);
@@ -690,6 +706,16 @@ class Simulation {
     }
     for (const Read& read : deferred_) Check(read);
     deferred_.clear();
+  }
+
+  // A publication makes seq even, and one publication more; also the first one
+  // after a writer died.
+  void ExpectSeq(uint32_t least, uint32_t most) {
+    const SeqToken seq = page_.timeline[0].seq;
+    const uint32_t more = ((seq >> 1) - publications_) & (UINT32_MAX >> 1);
+    Expect(more >= least && more <= most && seq % 2 == 0, "seq", Wide(seq),
+           Wide(2 * publications_));
+    publications_ = seq >> 1;
   }
 
   // Or not all of one: the writer dies at any of its stores.
@@ -1138,6 +1164,7 @@ class Simulation {
 
   const MachineRow& row_;
   EdgyRandom random_;
+  bool from_bytes_;
   SimulatedMachine machine_;
   bool on_other_ = false;
   TimekeeperConfig config_;
@@ -1146,7 +1173,8 @@ class Simulation {
   TimelineOracle oracle_;
   alignas(4096) vvar_page page_ = {};
   Writer<Clock, ScriptedMemory> writer_;
-  int64_t ahead_ = 0;  // The most that a CPU's counter is.
+  uint32_t publications_ = 0;  // Modulo 2^31.
+  int64_t ahead_ = 0;          // The most that a CPU's counter is.
   int64_t behind_ = 0;
   int64_t margin_cycles_ = 0;
   int64_t true_offset_ns_ = 0;

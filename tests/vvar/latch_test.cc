@@ -14,6 +14,7 @@
 #include <vector>
 
 #include "clocks/native.h"
+#include "tests/support/hashed_line.h"
 #include "tests/support/manual_clock.h"
 #include "tests/support/oracle.h"
 #include "tests/support/test_page.h"
@@ -25,8 +26,11 @@ namespace {
 
 using support::ClockRow;
 using support::ExpectedNs;
+using support::HashedLine;
+using support::HashedNumber;
+using support::IsWhole;
 using support::kClockRows;
-using support::kManualCounterId;
+using support::kCyclesPerLine;
 using support::kTestConfig;
 using support::kTestTimes;
 using support::ManualClock;
@@ -242,38 +246,6 @@ TEST(LatchTest, SeesPublicationBetweenTwoReads) {
 // How many times as long as in a normal run.
 uint64_t Patience() { return getenv("VVAR_THOROUGH") != nullptr ? 50 : 1; }
 
-// Line number n: every word a function of n, so that words of two lines show.
-uint64_t Hash(uint64_t n, uint64_t i) {
-  uint64_t x = n * 0x9e3779b97f4a7c15u + i * 0xbf58476d1ce4e5b9u;
-  x ^= x >> 31;
-  x *= 0x94d049bb133111ebu;
-  return x ^ x >> 29;
-}
-// A cycle is 2^-10 ns, and a line lives for 16 cycles: so a clock of line n
-// shows its base alone.
-constexpr uint64_t kCyclesPerLine = 16;
-Line LineOf(uint64_t n) {
-  Line line = {};
-  line.cycle_start = n * kCyclesPerLine;
-  line.max_cycles = uint64_t{1} << 40;
-  line.scale = {1, 10};
-  line.raw_mult = line.realtime_mult = 1;
-  line.counter_id = kManualCounterId;
-  line.status = static_cast<ClockStatus>(1 + n % 3);
-  for (uint32_t i = 0; i < VVAR_BASES; ++i) {
-    line.base[i].sec = static_cast<int64_t>(i == 0 ? n : Hash(n, i) >> 32);
-    line.base[i].nsec_shifted = Hash(n, 10 + i) % 1'000'000'000 << 10;
-  }
-  line.error_ns = Hash(n, 20) >> 16;
-  line.error_growth_ppb = 0;
-  for (uint32_t i = 0; i < VVAR_COARSES; ++i) {
-    line.coarse[i] = {static_cast<int64_t>(Hash(n, 30 + i) >> 32),
-                      static_cast<uint32_t>(Hash(n, 40 + i) % 1'000'000'000)};
-  }
-  line.tai_offset_sec = static_cast<int32_t>(Hash(n, 50));
-  return line;
-}
-
 // What one reader thread saw.
 struct Seen {
   uint64_t ok = 0;
@@ -335,22 +307,8 @@ void ReadLine(const Reader<SharedClock>& reader,
     return;
   }
   ++seen->ok;
-  const uint64_t n = snapshot.realtime_ns / 1'000'000'000;
-  const Line line = LineOf(n);
-  const uint64_t ns[] = {snapshot.realtime_ns, snapshot.monotonic_ns,
-                         snapshot.monotonic_raw_ns, snapshot.boottime_ns,
-                         snapshot.tai_ns};
-  bool whole = snapshot.tai_offset_sec == line.tai_offset_sec &&
-               snapshot.clock_status == line.status &&
-               snapshot.error_ns - line.error_ns <= 2 &&
-               snapshot.realtime_coarse_ns == TimespecToNs(line.coarse[0]) &&
-               snapshot.monotonic_coarse_ns == TimespecToNs(line.coarse[1]);
-  for (uint32_t i = 0; i < VVAR_BASES; ++i) {
-    whole =
-        whole && ns[i] == TimespecToNs(TimebaseToTimespec(line.base[i], 10));
-  }
-  if (!whole) ++seen->torn;
-  if (n < at_least) ++seen->back;
+  if (!IsWhole(snapshot)) ++seen->torn;
+  if (HashedNumber(snapshot) < at_least) ++seen->back;
 }
 
 // Could miss: every missing or misplaced fence, on x86 and on any machine that
@@ -365,7 +323,7 @@ TEST(LatchStressTest, TornLinesAreNeverAccepted) {
   std::atomic<uint64_t> counter{0};
   Writer<SharedClock> writer(&page.timeline[0], SharedClock(&counter));
   const Reader<SharedClock> reader(&page.timeline[0], SharedClock(&counter));
-  writer.PublishLine(LineOf(0));
+  writer.PublishLine(HashedLine(0));
   Race race;
   uint64_t n = 0;
   const std::vector<Seen> seen = race.Run(
@@ -374,7 +332,7 @@ TEST(LatchStressTest, TornLinesAreNeverAccepted) {
       [&] {
         // At full rate: the line before has begun, nothing else is waited for.
         ++n;
-        writer.PublishLine(LineOf(n));
+        writer.PublishLine(HashedLine(n));
         counter.store(n * kCyclesPerLine);
         race.published.store(n, std::memory_order_release);
       });

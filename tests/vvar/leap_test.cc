@@ -331,10 +331,12 @@ TEST(LeapTest, PlanOutlivesItsWriter) {
 TEST(LeapTest, HostilePlansAreDefined) {
   for (const int64_t date : {INT64_MIN, int64_t{-1}, INT64_MAX}) {
     for (uint32_t state = 0; state < 11; ++state) {
-      for (const uint32_t smear_sec : {0u, UINT32_MAX}) {
+      for (const int32_t tai_offset_sec : {36, INT32_MIN, INT32_MAX}) {
+        const uint32_t smear_sec = tai_offset_sec == 36 ? 0 : UINT32_MAX;
         Timeline timeline(kConfigs[0].config, Before(2 * kSec));
         Line line = timeline.line();
         line.leap = {state, smear_sec, date};
+        line.tai_offset_sec = tai_offset_sec;
         Timekeeper heir(kConfigs[0].config);
         ASSERT_TRUE(heir.Continue(line));
         Wide last = Wide(0);
@@ -347,6 +349,27 @@ TEST(LeapTest, HostilePlansAreDefined) {
           ASSERT_TRUE(last < monotonic);
           last = monotonic;
         }
+      }
+    }
+  }
+}
+
+// A smear under way beside clocks that have nothing to do with each other.
+TEST(LeapTest, HostileSmearsAreDefined) {
+  const Timeline timeline(kConfigs[0].config, Before(2 * kSec));
+  for (const uint32_t state :
+       {VVAR_LEAP_SMEARING_INSERT, VVAR_LEAP_SMEARING_DELETE}) {
+    for (const uint32_t smear_sec : {0u, 1u, UINT32_MAX}) {
+      for (const int64_t sec : {INT64_MIN / 2, int64_t{0}, INT64_MAX / 2}) {
+        Line line = timeline.line();
+        line.leap = {state, smear_sec, INT64_MAX / 2};
+        line.base[VVAR_BASE_REALTIME].sec = 0;
+        line.base[VVAR_BASE_TAI].sec = sec;
+        Timekeeper heir(kConfigs[0].config);
+        ASSERT_TRUE(heir.Continue(line));
+        const Line& next = heir.Plan(0);
+        EXPECT_NE(next.realtime_mult, 0u);
+        EXPECT_EQ(next.scale.mult, heir.nominal().mult);
       }
     }
   }

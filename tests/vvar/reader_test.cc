@@ -904,6 +904,24 @@ TEST(ReaderTest, CoarseNeverExceedsPrecise) {
   }
 }
 
+TEST(ReaderTest, CoarseNanosecondsAreBelowASecondWhateverThePageSays) {
+  TestPage<> test;
+  for (vvar_slot& slot : test.timeline().slot) {
+    slot.coarse[VVAR_COARSE_MONOTONIC].nsec = 1'000'000'000;
+    slot.coarse[VVAR_COARSE_REALTIME].nsec = UINT32_MAX;
+  }
+  const Reader<ManualClock<>, PageMemory, ClockOffsets> moved(
+      &test.timeline(), test.clock(), {{0, 999'999'999}, {0, 0}});
+  Reader<ManualClock<>>::Pair pair;
+  ASSERT_EQ(test.MakeReader().CopyLines(&pair), ReadStatus::kOk);
+  for (const ClockRow& clock : kClockRows) {
+    if (!clock.coarse) continue;
+    EXPECT_EQ(test.MakeReader().NowTimespec(clock.id).nsec, kSec - 1);
+    EXPECT_EQ(pair.coarse[clock.index].nsec, kSec - 1);
+    EXPECT_LT(moved.NowTimespec(clock.id).nsec, kSec);
+  }
+}
+
 // Trap: T55
 TEST(ReaderTest, EqualCounterReadsAreMonotone) {
   // A counter of 1 MHz stands still for many reads, updates and all.
