@@ -130,6 +130,8 @@ def ordered_counter_reads_clobber_memory(look):
           if '"memory"' not in operands:
             line = code.count("\n", 0, name.start() + asm.start()) + 1
             look.problem("%s:%d" % (path, line), "no clobber of memory")
+          if "rdtscp" in operands and '"ecx"' not in operands:
+            look.problem(path, "rdtscp writes ecx, too")
 
 
 @house.case

@@ -237,12 +237,12 @@ def _house(tree, script, case):
   return _script("tests/house/%s.py" % script, tree, arguments, case)
 
 
-def _explorer(tree, case):
-  return _script("tests/explorer/explorer_test.py", tree, [case])
+def _explorer(tree, build, kind):
+  return _script("tests/explorer/explorer_test.py", tree, [build, kind])
 
 
-def _golden(tree, case):
-  return _script("tests/explorer/golden_test.py", tree, [case])
+def _golden(tree, build):
+  return _script("tests/explorer/golden_test.py", tree, [build])
 
 
 _KINDS = {"gtest": _gtest, "compile": _compile, "object": _object,

@@ -8,7 +8,7 @@ is there exactly once; `check` is the one that must fail:
     compile <file> <message>                     a static_assert
     object <target>-<compiler>                   tests/build's freestanding object
     house <script> <case>                        tests/house/<script>.py
-    explorer <case>, golden <build>              tests/explorer's two scripts
+    explorer <build> <kind>, golden <build>      tests/explorer's two scripts
 """
 
 import collections
