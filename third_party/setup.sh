@@ -24,6 +24,7 @@ readonly TEST_PACKAGES=(
   "qemu-user-static"
   "spin"
   "clang-format"
+  "libgtest-dev" # The mutation test links tests by itself.
   "libcap2 libgnutls30 libnettle8 libseccomp2" # chronyd's.
 )
 

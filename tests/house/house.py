@@ -23,6 +23,7 @@ folder was renamed. Every check may be run by hand, also on another tree:
 import collections
 import pathlib
 import re
+import shutil
 import sys
 import traceback
 
@@ -124,6 +125,12 @@ def files(*folders, suffixes=CPP):
                               "%s/*{%s}" % (folder, ",".join(suffixes)))
     found += sorted(paths)
   return found
+
+
+def copy_tree(destination):
+  """Copies the sources, for a check that breaks them."""
+  shutil.copytree(ROOT, destination, ignore=lambda _, names: [
+      name for name in names if _SKIPPED.fullmatch(name)])
 
 
 def sources():

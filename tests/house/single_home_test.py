@@ -115,6 +115,25 @@ def asm_only_in_clocks_and_syscall(look):
   outside(ASM_HOMES, ASM, look, "asm")
 
 
+# Trap: T28 (a load of the line that the compiler moves across the counter)
+@house.case
+def ordered_counter_reads_clobber_memory(look):
+  """The asm of a counter read that has a place among loads or stores has it for
+  the compiler, too."""
+  for path in sorted(ASM_HOMES - {"fallback/syscall.h"}):
+    code = house.code(path)
+    for name in re.finditer(r"\bRead(BeforeStores|AfterStores)?\(.*\{", code):
+      body = code[name.start():closing(code, name.end() - 1)]
+      for asm in re.finditer(r"\basm volatile(\()", body):
+        operands = body[asm.start():closing(body, asm.start(1))]
+        for _ in look.at([operands], "asm statements"):
+          if '"memory"' not in operands:
+            line = code.count("\n", 0, name.start() + asm.start()) + 1
+            look.problem("%s:%d" % (path, line), "no clobber of memory")
+          if "rdtscp" in operands and '"ecx"' not in operands:
+            look.problem(path, "rdtscp writes ecx, too")
+
+
 @house.case
 def architecture_if_only_in_two_files(look):
   outside(ARCHITECTURE_HOMES, ARCHITECTURE, look, "architecture")

@@ -5,7 +5,6 @@ and the case that keeps it must notice. On an empty tree every check fails."""
 import collections
 import functools
 import os
-import shutil
 import subprocess
 import sys
 import tempfile
@@ -45,6 +44,9 @@ ROWS = [
     Row("asm_in_the_reader", "single_home_test",
         "asm_only_in_clocks_and_syscall", "vvar/reader.h", "clock_.Relax();",
         'asm volatile("pause");'),
+    Row("clobber_left_out", "single_home_test",
+        "ordered_counter_reads_clobber_memory", "clocks/x86_tsc.h",
+        '"ecx", "memory"', '"ecx"'),
     Row("architecture_in_the_core", "single_home_test",
         "architecture_if_only_in_two_files", "vvar/scale.h",
         "namespace vvar {", "#ifdef __x86_64__\n#endif\nnamespace vvar {"),
@@ -183,8 +185,7 @@ def run(check, root, *arguments):
 def copied_tree():
   folder = tempfile.TemporaryDirectory()
   root = os.path.join(folder.name, "tree")
-  shutil.copytree(house.ROOT, root, ignore=shutil.ignore_patterns(
-      ".git", "bazel-*", "__pycache__", "out"))
+  house.copy_tree(root)
   return folder, root
 
 

@@ -31,6 +31,7 @@ struct MemoryEvent {
   MemoryOp op;
   const void* word;  // Null for fences and counter reads.
   uint64_t value;    // Loaded or stored; 0 for fences.
+  uint32_t bytes;    // The access's width; 0 for fences.
 };
 
 /// Thrown by a hook to end a writer where it stands.
@@ -74,7 +75,7 @@ class MemoryScript {
     return sum;
   }
   void NoteCounterRead() {
-    events.push_back({MemoryOp::kCounterRead, nullptr, 0});
+    events.push_back({MemoryOp::kCounterRead, nullptr, 0, 0});
   }
 
   static MemoryScript* active() { return active_; }
@@ -94,11 +95,11 @@ struct ScriptedMemory {
   }
   template <class Word>
   static void Store(Word& word, Word value) {
-    BeforeStore(&word, static_cast<uint64_t>(value), MemoryOp::kStore);
+    BeforeStore(word, static_cast<uint64_t>(value), MemoryOp::kStore);
     PageMemory::Store(word, value);
   }
   static void StoreRelease(uint32_t& word, uint32_t value) {
-    BeforeStore(&word, value, MemoryOp::kStoreRelease);
+    BeforeStore(word, value, MemoryOp::kStoreRelease);
     PageMemory::StoreRelease(word, value);
   }
   static void FenceAcquire() { Fence(MemoryOp::kFenceAcquire); }
@@ -116,19 +117,21 @@ struct ScriptedMemory {
       value = static_cast<Word>(
           script->value_of(&word, nth, static_cast<uint64_t>(value)));
     }
-    script->events.push_back({op, &word, static_cast<uint64_t>(value)});
+    script->events.push_back(
+        {op, &word, static_cast<uint64_t>(value), sizeof(Word)});
     return value;
   }
-  static void BeforeStore(const void* word, uint64_t value, MemoryOp op) {
+  template <class Word>
+  static void BeforeStore(const Word& word, uint64_t value, MemoryOp op) {
     MemoryScript* script = MemoryScript::active();
     if (script == nullptr) return;
     const uint32_t nth = ++script->stores;
-    if (script->on_store) script->on_store(word, nth);
-    script->events.push_back({op, word, value});
+    if (script->on_store) script->on_store(&word, nth);
+    script->events.push_back({op, &word, value, sizeof(Word)});
   }
   static void Fence(MemoryOp op) {
     MemoryScript* script = MemoryScript::active();
-    if (script != nullptr) script->events.push_back({op, nullptr, 0});
+    if (script != nullptr) script->events.push_back({op, nullptr, 0, 0});
   }
 };
 

@@ -189,6 +189,13 @@ TEST(HistoryTest, StampsConvertIntoTheReadersNamespace) {
         EXPECT_EQ(converted.status, kExact) << clock.name;
         EXPECT_EQ(converted.ns, reader.Now(clock.id).ns) << clock.name;
       }
+      SnapshotReading converted = {};
+      SnapshotReading read = {};
+      EXPECT_EQ(history.SnapshotAt(page.counter.value, &converted).status,
+                kExact);
+      ASSERT_EQ(reader.Snapshot(&read), ReadStatus::kOk);
+      EXPECT_EQ(converted.monotonic_coarse_ns, read.monotonic_coarse_ns);
+      EXPECT_EQ(converted.realtime_coarse_ns, read.realtime_coarse_ns);
     }
   }
 }
@@ -493,6 +500,39 @@ TEST(HistoryTest, CapturesTheLinesOfOnePublication) {
       if (converted.status == kExact) {
         ASSERT_EQ(converted.ns, simulation.Shown(VVAR_BASE_TAI, before_that));
       }
+    }
+  }
+}
+
+TEST(HistoryTest, CapturesNoLineUnderRewrite) {
+  // In front of each load of a capture a writer opens the next update and is
+  // stopped. Its stores may be seen in any order: here the date is not yet.
+  bool done = false;
+  for (uint32_t at = 1; !done; ++at) {
+    EdgyRandom random(8);
+    Simulation<64> simulation(kSec);
+    for (int i = 0; i < 5; ++i) simulation.UpdateWildly(random);
+    simulation.now() += kMs;
+    const auto reader = simulation.page.MakeReader<ScriptedMemory>();
+    HistoryOf<64> history;
+    MemoryScript script;
+    uint32_t loads = 0;
+    script.on_load = [&](const void*, uint32_t) {
+      if (++loads != at) return;
+      vvar_timeline& timeline = simulation.page.timeline();
+      timeline.slot[IdleSlot(timeline.seq)].base[VVAR_BASE_TAI].sec += 5;
+      timeline.seq |= 1;
+    };
+    Capture(history, reader);
+    done = loads < at;
+    const auto& all = simulation.published;
+    const uint64_t previous = all[all.size() - 2].start;
+    const NsConversion converted = history.NsAt(ClockId::kTai, previous);
+    if (history.size() == 2) {
+      ASSERT_EQ(converted.ns, simulation.Shown(VVAR_BASE_TAI, previous))
+          << "load " << at;
+    } else {
+      ASSERT_EQ(converted.status, kTooOld) << "load " << at;
     }
   }
 }

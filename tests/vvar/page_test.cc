@@ -9,6 +9,7 @@
 #include <stdint.h>
 #include <string.h>
 
+#include <map>
 #include <set>
 #include <string>
 #include <type_traits>
@@ -26,9 +27,11 @@
 namespace vvar {
 namespace {
 
+using support::CounterRead;
 using support::EdgyRandom;
 using support::ManualClock;
 using support::ManualCounter;
+using support::MemoryEvent;
 using support::MemoryScript;
 using support::ScriptedMemory;
 
@@ -245,6 +248,49 @@ TEST(PageTest, PublicationTouchesOnlySeqAndTheIdleSlot) {
     }
   }
   EXPECT_EQ(page.timeline[2].seq, 10u);
+}
+
+// Trap: T75
+TEST(PageTest, EachWordIsAccessedInItsOwnWidth) {
+  vvar_page page = {};
+  ManualCounter counter;
+  using Clock = ManualClock<>;
+  Writer<Clock, ScriptedMemory> writer(&page.timeline[0], Clock(&counter));
+  Timekeeper timekeeper(kConfig);
+  timekeeper.Start(0, kTimes);
+  MemoryScript script;
+  FormatPage<ScriptedMemory>(page, kPageConfig);
+  writer.PublishLine(timekeeper.line());
+  counter.value = 5'000;
+  // The line's other slot, and the statistics of a late publication.
+  counter.Script(CounterRead::kAfterStores, {1'000'000});
+  ASSERT_EQ(writer.Publish(timekeeper), PublishStatus::kLate);
+  counter.value = 10'000;
+  Reader<Clock, ScriptedMemory> reader;
+  ASSERT_EQ(reader.Attach(&page, sizeof page, 0, Clock(&counter), &reader),
+            PageStatus::kOk);
+  for (int32_t id = 0; id <= VVAR_CLOCK_TAI; ++id) {
+    (void)reader.Now(static_cast<ClockId>(id));
+    (void)reader.NowTimespec(static_cast<ClockId>(id));
+    (void)reader.Interval(static_cast<ClockId>(id));
+  }
+  SnapshotReading snapshot;
+  ASSERT_EQ(reader.Snapshot(&snapshot), ReadStatus::kOk);
+
+  std::map<size_t, uint32_t> width_of;
+  for (const FieldRow& row : kFields) {
+    width_of[row.expected_offset] = static_cast<uint32_t>(row.expected_size);
+  }
+  size_t accesses = 0;
+  for (const MemoryEvent& event : script.events) {
+    if (event.word == nullptr) continue;
+    size_t offset = static_cast<size_t>(static_cast<const char*>(event.word) -
+                                        reinterpret_cast<const char*>(&page));
+    if (offset >= 576 && offset < 832) offset -= 256;  // The second slot.
+    EXPECT_EQ(event.bytes, width_of[offset]) << "at " << offset;
+    ++accesses;
+  }
+  EXPECT_GT(accesses, 150u);
 }
 
 // Trap: T85

@@ -90,6 +90,7 @@ TEST(ReaderTest, GivesEveryClockExactly) {
       test.timekeeper.SetFrequency((i % 5 - 2) * 10'000'000);
       test.timekeeper.SetRawFrequency((i % 3 - 1) * 10'000'000);
       test.timekeeper.StepRealtime((i % 3 - 1) * 100'000'000'000);
+      test.timekeeper.SlewRealtime((i % 4 - 1) * 50'000'000, 30'000'000);
       test.Publish();
       ExpectExactReads(test);
     }
@@ -201,11 +202,15 @@ TEST(ReaderTest, OffsetsMakeNoTimeOutOfAStatus) {
 template <class Page>
 void ExpectReadsAcrossTheWrap() {
   constexpr uint64_t kMask = Page::Clock::kMask;
-  // Away from the wrap, before it, and with a line that lies across it.
+  // Away from the wrap and before it; with the first line that is published
+  // beginning behind it, but read before; and with that line across it.
   for (const uint64_t start :
-       {uint64_t{0}, kMask / 2, kMask - 3'000'000, kMask - 1'000'500, kMask}) {
+       {uint64_t{0}, kMask / 2, kMask - 3'000'000, kMask - 1'000'500,
+        kMask - 500'500, kMask - 510'000, kMask}) {
     Page test(Page::ConfigOfWidth(), start);
     for (int i = 0; i < 8; ++i) {
+      // Which line it is shows only where their slopes differ.
+      test.timekeeper.SetFrequency(i % 2 == 0 ? 40'000'000 : -40'000'000);
       ASSERT_EQ(test.Update(500'000), PublishStatus::kPublished);
       for (int j = 0; j < 20; ++j) {
         ExpectExactReads(test);

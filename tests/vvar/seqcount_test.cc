@@ -162,6 +162,24 @@ TEST(SeqlockTest, GivesBackWhatWasStored) {
   }
 }
 
+// Trap: T03
+TEST(SeqlockTest, SurvivesSequenceWrap) {
+  for (const SeqToken start : {SeqToken{0xfffe}, SeqToken{0x7ffffffc},
+                               SeqToken{0xfffffffc}, SeqToken{0xffffffff}}) {
+    Seqlock<Payload> lock;
+    auto& seq = reinterpret_cast<SeqToken&>(lock);  // The first member.
+    seq = start;
+    Payload payload;
+    for (uint32_t n = 1; n < 8; ++n) {
+      lock.Store(Payload::Of(n));
+      ASSERT_EQ(seq, ((start | 1) + 1) + 2 * (n - 1)) << start;
+      ASSERT_TRUE(lock.TryLoad(&payload, 1)) << start;
+      EXPECT_EQ(payload.words[0], n);
+      EXPECT_TRUE(payload.IsWhole());
+    }
+  }
+}
+
 TEST(SeqlockTest, StepsComeInOrder) {
   MemoryScript script;
   Seqlock<Payload, ScriptedMemory> lock;
@@ -246,6 +264,26 @@ TEST(SeqlockTest, RefusesAPayloadThatChangedMeanwhile) {
     EXPECT_FALSE(lock.TryLoad(&payload, 1)) << meet;
     ASSERT_TRUE(lock.TryLoad(&payload, 1));
     EXPECT_EQ(payload.words[0], 2u);
+  }
+}
+
+TEST(SeqlockTest, RefusesAPayloadThatBeganToChangeMeanwhile) {
+  // Its writer is killed before each of its stores but the first, seq's.
+  for (uint32_t killed_at = 2; killed_at <= 1 + 16 + 1; ++killed_at) {
+    MemoryScript script;
+    Seqlock<Payload, ScriptedMemory> lock;
+    lock.Store(Payload::Of(1));
+    script.Forget();
+    script.on_store = [&](const void*, uint32_t nth) {
+      if (nth == killed_at) throw WriterKilled();
+    };
+    script.on_load = [&](const void*, uint32_t) {
+      if (script.stores == 0 && script.LoadsInAll() == 9) {
+        EXPECT_THROW(lock.Store(Payload::Of(2)), WriterKilled);
+      }
+    };
+    Payload payload;
+    EXPECT_FALSE(lock.TryLoad(&payload, 1)) << killed_at;
   }
 }
 

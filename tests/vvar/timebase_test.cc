@@ -185,13 +185,16 @@ TEST(TimebaseTest, NsToTimespecIsTheFloorForEveryInt64) {
   }
 }
 
-TEST(TimebaseTest, AddIsExact) {
+TEST(TimebaseTest, AddAndSubtractAreExact) {
   EdgyRandom random(35);
   const auto expect = [](Timebase a, Timebase b, uint32_t shift) {
     const Timebase sum = Add(a, b, shift);
     ASSERT_LT(sum.nsec_shifted, kSec << shift) << "normalised";
     ASSERT_TRUE(Exact(sum, shift) == Exact(a, shift) + Exact(b, shift))
         << a.sec << " " << a.nsec_shifted << " + " << b.sec << " "
+        << b.nsec_shifted << " at " << shift;
+    ASSERT_EQ(Subtract(sum, b, shift), a)
+        << a.sec << " " << a.nsec_shifted << " + and - " << b.sec << " "
         << b.nsec_shifted << " at " << shift;
   };
   for (uint32_t shift = 0; shift <= kMaxShift; ++shift) {
@@ -258,6 +261,26 @@ TEST(TimebaseTest, PrecedesIsTheOrderOfTime) {
   EXPECT_TRUE(Precedes({-1, 5}, {0, 0}));
   EXPECT_TRUE(Precedes({1, 5}, {1, 6}));
   EXPECT_FALSE(Precedes({1, 5}, {1, 5}));
+}
+
+TEST(TimebaseTest, CyclesUntilSecIsTheFirstThatShowsIt) {
+  EdgyRandom random(41);
+  for (const Scale& scale : Scales(random)) {
+    const uint64_t second = kSec << scale.shift;
+    const Timebase base = {1'700'000'000, random.Edgy(64) % second};
+    for (const int64_t ahead : {1, 2, 59, 86'400}) {
+      const int64_t sec = base.sec + ahead;
+      const uint64_t cycles = CyclesUntilSec(base, scale, sec);
+      ASSERT_GT(cycles, 0u);
+      ASSERT_GE(TimespecAfter(base, scale, cycles).sec, sec);
+      ASSERT_LT(TimespecAfter(base, scale, cycles - 1).sec, sec);
+    }
+    // What it shows already, or showed long ago.
+    for (const int64_t sec : {base.sec, base.sec - 1, int64_t{0}, INT64_MIN}) {
+      ASSERT_EQ(CyclesUntilSec(base, scale, sec), 0u) << sec;
+    }
+    ASSERT_EQ(CyclesUntilSec(base, scale, INT64_MAX), kCyclesLimit);
+  }
 }
 
 TEST(TimebaseTest, ErrorGrowthIsABound) {
@@ -349,8 +372,10 @@ TEST(TimebaseTest, NsBeforeIsTheFloor) {
   EdgyRandom random(39);
   for (const Scale& scale : Scales(random)) {
     for (int i = 0; i < 50; ++i) {
-      const Timebase base = {random.EdgySigned(33),
-                             random.Any() % (kSec << scale.shift)};
+      // Also within a nanosecond of a whole second, which is rare at random.
+      const uint64_t span =
+          i % 2 == 0 ? kSec << scale.shift : uint64_t{1} << scale.shift;
+      const Timebase base = {random.EdgySigned(33), random.Any() % span};
       const uint64_t cycles = random.Edgy(58);
       const Wide exact =
           Exact(base, scale.shift) - Wide(cycles) * Wide(scale.mult);

@@ -969,7 +969,8 @@ TEST(TimekeeperTest, ContinueRefusesWhatItCannotContinue) {
   } kRows[] = {
       {"not published", [](Line& l) { l.scale.mult = 0; }},
       {"no raw slope", [](Line& l) { l.raw_mult = 0; }},
-      {"other resolution", [](Line& l) { --l.scale.shift; }},
+      {"coarser resolution", [](Line& l) { --l.scale.shift; }},
+      {"finer resolution", [](Line& l) { ++l.scale.shift; }},
       {"hostile shift", [](Line& l) { l.scale.shift = 255; }},
       {"other counter", [](Line& l) { l.counter_id = VVAR_COUNTER_X86_TSC; }},
       {"withdrawn counter", [](Line& l) { l.counter_id = VVAR_COUNTER_NONE; }},
@@ -1029,17 +1030,17 @@ TEST(TimekeeperTest, ContinueKeepsTheErrorGrowing) {
   // "Until it is set again the bound grows by itself": whose it was does not
   // matter.
   Timekeeper former(kConfigs[1].config);
-  former.SetErrorBound(1'000, 100'000);
+  former.SetErrorBound(1'000'000, 100'000);
   former.Start(0, kTimes);
   Timekeeper heir(kConfigs[1].config);
   ASSERT_TRUE(heir.Continue(former.line()));
   (void)heir.Plan(kSec);
   heir.Commit();
-  EXPECT_GE(heir.line().error_ns, 101'000u);
+  EXPECT_GE(heir.line().error_ns, 1'100'000u);
   EXPECT_EQ(heir.line().error_growth_ppb, 100'000u);
   (void)heir.Plan(2 * kSec);
   heir.Commit();
-  EXPECT_GE(heir.line().error_ns, 201'000u);
+  EXPECT_GE(heir.line().error_ns, 1'200'000u);
 }
 
 TEST(TimekeeperTest, CountersMayWrapAndStartAnywhere) {

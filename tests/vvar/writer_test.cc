@@ -107,6 +107,28 @@ TEST(WriterTest, StepsComeInOrder) {
   EXPECT_EQ(test.counter.ReadsOf(CounterRead::kAfterStores), 3u);
 }
 
+// Trap: T06
+TEST(WriterTest, ALineAsItStandsIsPublishedInTheSameOrder) {
+  ScriptedPage test;
+  test.Warm();
+  MemoryScript script;
+  const SeqToken seq = test.timeline().seq;
+  const vvar_slot& idle = test.timeline().slot[((seq >> 1) & 1) ^ 1];
+  test.writer.PublishLine(test.line());
+  const std::vector<MemoryEvent>& events = script.events;
+  ASSERT_EQ(events.size(), 3u + 33 + 1);
+  EXPECT_EQ(events[1].op, MemoryOp::kStore) << "[W:open]";
+  EXPECT_EQ(events[1].word, &test.timeline().seq);
+  EXPECT_EQ(events[1].value, seq + 1);
+  EXPECT_EQ(events[2].op, MemoryOp::kFenceRelease) << "before any word";
+  for (size_t i = 3; i < 36; ++i) {
+    EXPECT_EQ(events[i].op, MemoryOp::kStore);
+    EXPECT_TRUE(IsIn(idle, events[i].word)) << "[W:line], event " << i;
+  }
+  EXPECT_EQ(events[36].op, MemoryOp::kStoreRelease) << "[W:close]";
+  EXPECT_EQ(events[36].value, seq + 2);
+}
+
 // Trap: T26
 TEST(WriterTest, AllWordsOfALineComeFromOnePublication) {
   ScriptedPage test;
@@ -118,6 +140,7 @@ TEST(WriterTest, AllWordsOfALineComeFromOnePublication) {
     test.timekeeper.SetErrorBound(1'000u + static_cast<uint32_t>(round), 9);
     test.timekeeper.SetTaiOffset(static_cast<int32_t>(round));
     test.timekeeper.StepRealtime(round * 1'234'567'891);
+    test.timekeeper.SlewRealtime(50'000'000, 30'000'000);
     test.timekeeper.SetStatus(round % 2 == 0 ? ClockStatus::kSynchronised
                                              : ClockStatus::kFreeRunning);
     // A word that the writer left out would show.
