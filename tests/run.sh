@@ -4,14 +4,19 @@
 #
 #   tests/run.sh [--thorough] [bazel options, such as --config=asan]
 #
-# --thorough: sets VVAR_THOROUGH=1, for which stress tests, fuzzers and models
-# run up to an hour each instead of seconds.
+# --thorough: sets VVAR_THOROUGH=1, for which stress tests, models, the explorer
+# and all mutants run up to an hour each instead of seconds; then the suite under
+# each sanitizer, and the fuzzers for 30 CPU-minutes each. Some five hours.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
 options=()
+thorough=0
 for option in "$@"; do
-  if [[ $option == --thorough ]]; then option=--config=thorough; fi
+  if [[ $option == --thorough ]]; then
+    thorough=1
+    option=--config=thorough
+  fi
   options+=("$option")
 done
 
@@ -27,4 +32,10 @@ trap 'rm -f "$events"' EXIT
 # The summary below knows Bazel's exit status from the events.
 bazel test --keep_going --build_event_json_file="$events" \
   "${options[@]}" //... || true
-python3 tests/summary.py "$events"
+failed=0
+if [[ $thorough == 1 ]]; then
+  tests/sanitizers.sh || failed=1
+  tests/fuzz/run.sh || failed=1
+fi
+python3 tests/summary.py "$events" || failed=1
+exit "$failed"
