@@ -3,8 +3,8 @@
 
     tests/explorer/explorer_test.py [root of a tree [build, kind or twin]...]
 
-Without names: every build, and that the twins below are found out. VVAR_THOROUGH=1
-explores every kind of read, and every twin on every build that it names.
+Without names: every build, and that the twins below are found out.
+VVAR_THOROUGH=1 explores every kind of read, and each twin on all of its builds.
 
 For each architecture and compiler: runs the functions of explored.cc under an
 emulator to get their accesses to the page, barriers and looks at the counter;
@@ -140,8 +140,8 @@ def paths_of(kind):
 
 
 def classes(kind, events, before, w_events, w_before, timeline, seq):
-  """Yields one {(side, offset)} for each class of words of the line: those whose
-  neighbours in both threads are the same."""
+  """Yields one {(side, offset)} for each class of words of the line: those
+  whose neighbours in both threads are the same."""
   def anchor(event):
     word = search.word_of(event, timeline)
     return event.kind in ("counter", "fence") or word == "seq" or (

@@ -18,17 +18,18 @@ HERE = pathlib.Path(__file__).resolve().parents[2]
 LEAD_NS = 4_000
 
 # A barrier or a counter read: none but those of the sequence may be executed.
-BARRIER = re.compile(r"[lms]fence|lock |xchg .*\[|rdtscp?$|dmb|dsb|isb|ldar|ldapr|"
-                     r"stlr|mrs .*cntv|cas|swp|ldx|stx|fence|csrrs .*time|amo|lr\.|"
-                     r"sc\.")
+BARRIER = re.compile(
+    r"[lms]fence|lock |xchg .*\[|rdtscp?$|"
+    r"dmb|dsb|isb|ldar|ldapr|stlr|mrs .*cntv|cas|swp|ldx|stx|"
+    r"fence|csrrs .*time|amo|lr\.|sc\.")
 
 # A sequence: `seq` and `line` are accesses to those words by plain
 # instructions, with what the pattern after the colon says of them; others are
 # patterns of instructions. Those joined by " & " follow each other at once.
 _X86_STORES = ("seq: mov .*\\[.*\\], ?\\w+", "line: mov")
 _ARM_CONTROL = "eor (w\\d+), (w\\d+), \\2 & cbnz \\1 & "
-_ARM_COUNT = ("mrs (x\\d+), {} & eor (x\\d+), \\{}, \\{} & add \\{}, sp, \\{} & "
-              "ldr xzr, \\[\\{}\\]")
+_ARM_COUNT = ("mrs (x\\d+), {} & eor (x\\d+), \\{}, \\{} & "
+              "add \\{}, sp, \\{} & ldr xzr, \\[\\{}\\]")
 
 
 def arm_count(name, first):
@@ -60,8 +61,8 @@ def sequences(build):
       _ACQUIRE, _RELEASE, _SEQ_STORE))
   return (["seq: (c\\.)?lw", acquire, "fence r,i & csrrs .* & fence i,r",
            "line: (c\\.)?ld", acquire, "seq: (c\\.)?lw"],
-          ["fence r,i & csrrs .* & fence i,w", release, "seq: " + store, release,
-           "line: ", "csrrs .*", release, "seq: " + store,
+          ["fence r,i & csrrs .* & fence i,w", release, "seq: " + store,
+           release, "line: ", "csrrs .*", release, "seq: " + store,
            "fence w,i & csrrs .*"])
 
 

@@ -14,7 +14,7 @@ import collections
 import re
 
 # One executed instruction that matters. `kind` is load, store, counter or
-# fence. What an event depends on (addr, data, ctrl) are sets of events' numbers.
+# fence. What it depends on (addr, data, ctrl) are sets of events' numbers.
 Event = collections.namedtuple(
     "Event", "kind address size acquire release fence addr data ctrl pc text",
     defaults=[None, 0, False, False, None, frozenset(), frozenset(),

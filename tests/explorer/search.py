@@ -2,7 +2,8 @@
 
 Three threads: a writer that publishes, a reader that makes one try of a read,
 and a counter that ticks. Their events happen one after the other on one memory
-(multi-copy atomicity), in any order that keeps each thread's own (program.order).
+(multi-copy atomicity), in any order that keeps each thread's own
+(program.order).
 What a load finds is handed to the real reader, what the counter says to the
 real writer (replay.cc): they decide which path is taken, what is accepted, and
 what time it is.
@@ -290,7 +291,8 @@ class Search:
       mine = _with(mine, last, mine[last - 2])
     elif node.look == last - 1 and None not in mine[:last]:
       mine = _with(mine, last - 1, mine[last - 2])
-    elif node.look % 2 == 0 and node.look > 0 and mine[node.look - 1] is not None:
+    elif 0 < node.look < last and node.look % 2 == 0 and (
+        mine[node.look - 1] is not None):
       mine = _with(mine, node.look - 1, value)
     return _with(looks, node.publication, mine)
 
@@ -453,7 +455,7 @@ class Search:
             "%d ns at counter %d, the timeline has %d ns" %
             (answer, cycles, expected[0]))
 
-  # --- For people --------------------------------------------------------------
+  # --- For people -------------------------------------------------------------
 
   def _trace(self, came_from, state):
     states = []
