@@ -255,6 +255,15 @@ MUTANTS = rows_of(
      _TIMEBASE + "CyclesUntilSecIsTheFirstThatShowsIt"),
 ) + rows_of(
     "vvar/line_planner.h",
+    ("resume_is_for_ever", "T73",
+     "    requests.resume = false;\n", "",
+     "the next hold ends by itself, with the gap of the last one",
+     _MIGRATION + "TimekeeperTest.AResumeEndsOneHoldOnly"),
+    ("resume_forgets_what_passed_since", "T73",
+     "      const uint64_t age = (now - requests.resume_at) & Mask();\n",
+     "      const uint64_t age = 0;\n",
+     "an owner that is late loses that time on every clock",
+     _MIGRATION + "TimekeeperTest.ResumeCountsWhatPassedSinceItsCounterValue"),
     ("lead_of_zero", "T21",
      "            NsToCycles(config.lead_ns, nominal),\n", "            0,\n",
      "a line begins before its readers can see it: time steps back",
@@ -609,6 +618,12 @@ MUTANTS = rows_of(
      "WriterTest.ALineThatBeginsWithinItsMarginIsDatedAnew"),
 ) + rows_of(
     "vvar/conversion.h",
+    ("batch_overflows", "T30",
+     "      known.exact_cycles < kShortCycles ? known.exact_cycles : "
+     "kShortCycles - 1;",
+     "      known.exact_cycles;",
+     "stamps late on a long line wrap backwards",
+     _CONVERSION + "ChunkNeverConvertsWhatOverflows"),
     ("stamp_before_its_line_taken_as_after", "T114",
      "return delta < 0 ? NsBefore(base, scale, Magnitude(delta))\n",
      "return delta < 0 ? NsAfter(base, scale, Magnitude(delta))\n",
