@@ -111,7 +111,7 @@ MUTANTS = rows_of(
     ("long_division_without_saturation", "T30",
      "    if (quotient > UINT32_MAX >> 2) return kCyclesLimit;\n", "",
      "what is too long wraps to something short",
-     _SCALE + "NsToCyclesIsTheFloorOrSaturates"),
+     "compile tests/vvar/scale_test.cc NsToCycles"),
     ("rest_of_a_long_division_lost", "T30",
      "    rest = part - step * d;\n", "",
      "only the first digit counts",
