@@ -48,10 +48,10 @@ constexpr uint64_t DivideU64(uint64_t n, uint64_t d) {
     uint64_t quotient = 0;
     uint64_t rest = 0;
     for (int bit = 63; bit >= 0; --bit) {
-      const bool carry = (rest >> 63) != 0;
+      // Bound: rest <= n >> (bit + 1) < 2^63.
       rest = (rest << 1) | ((n >> bit) & 1);
       quotient <<= 1;
-      if (carry || rest >= d) {
+      if (rest >= d) {
         rest -= d;
         quotient |= 1;
       }
