@@ -13,6 +13,18 @@ _HISTORY = "gtest vvar:history_test "
 
 MUTANTS = rows_of(
     "vvar/scale.h",
+    ("equal_rest_not_divided_in_32_bits", "",
+     "      if (rest >= d) {", "      if (rest > d) {",
+     "what divides evenly does not",
+     "i386 divide_u64_is_the_floor"),
+    ("right_shift_off_by_one_in_32_bits", "",
+     "(high << 1 << (31 - bits))", "(high << (31 - bits))",
+     "the halves of a word do not meet",
+     "i386 shifts_are_shifts"),
+    ("left_shift_off_by_one_in_32_bits", "",
+     "(low >> 1 >> (31 - bits))", "(low >> (31 - bits))",
+     "the halves of a word do not meet",
+     "i386 shifts_are_shifts"),
     ("largest_shift_off_by_one", "T40",
      "kMaxShift = 34;", "kMaxShift = 35;",
      "10^9 << 35 does not fit 64 bits",

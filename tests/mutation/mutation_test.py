@@ -113,6 +113,8 @@ def check_in_words(check):
     return "`freestanding_test_%s`" % words[0].replace("-", "_")
   if kind == "house":
     return "`tests/house/%s.py`: %s" % tuple(words)
+  if kind == "i386":
+    return "`tests/vvar/words_of_32_bits_test.py`: %s" % words[0]
   return "`tests/explorer/%s_test.py`: %s" % (kind, " ".join(words))
 
 
