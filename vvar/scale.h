@@ -48,10 +48,10 @@ constexpr uint64_t DivideU64(uint64_t n, uint64_t d) {
     uint64_t quotient = 0;
     uint64_t rest = 0;
     for (int bit = 63; bit >= 0; --bit) {
-      const bool carry = (rest >> 63) != 0;
+      // Bound: rest <= n >> (bit + 1) < 2^63.
       rest = (rest << 1) | ((n >> bit) & 1);
       quotient <<= 1;
-      if (carry || rest >= d) {
+      if (rest >= d) {
         rest -= d;
         quotient |= 1;
       }
@@ -191,7 +191,8 @@ constexpr uint64_t DivideWide(uint64_t high, uint64_t low, uint32_t d) {
   uint64_t quotient = 0;
   uint64_t rest = 0;
   // Long division, the highest digit first. Bound: each rest < d < 2^32, so
-  // rest << 32 | digit fits, and so does a step.
+  // rest << 32 | digit fits, and a step is below 2^32; a quotient that takes
+  // another digit is below 2^30 before, and below kCyclesLimit after.
   for (const uint64_t digit : digits) {
     const uint64_t part = (rest << 32) | digit;
     const uint64_t step = DivideU64(part, d);
@@ -199,7 +200,7 @@ constexpr uint64_t DivideWide(uint64_t high, uint64_t low, uint32_t d) {
     quotient = (quotient << 32) | step;
     rest = part - step * d;
   }
-  return quotient < kCyclesLimit ? quotient : kCyclesLimit;
+  return quotient;
 }
 
 /// Returns floor(ns * 2^shift / mult): how many cycles last at most `ns`.

@@ -295,6 +295,21 @@ TEST(ChainTest, LegsKeepTheClockId) {
   }
 }
 
+// Trap: T93
+TEST(ChainTest, EachVdsoFunctionIsAskedForTheClockThatWasAskedFor) {
+  ScriptedPage page;
+  const auto old = page.ChainWith(Vdso(VdsoStatus::kFound, &FakeOld));
+  const auto time64 =
+      page.ChainWith(Vdso(VdsoStatus::kFound, nullptr, &Fake64));
+  for (const int32_t id : kIds) {
+    old_call = call64 = {};
+    EXPECT_EQ(old.Now(id).leg, Leg::kVdso);
+    EXPECT_EQ(old_call.id, id);
+    EXPECT_EQ(time64.Now(id).leg, Leg::kVdso);
+    EXPECT_EQ(call64.id, id);
+  }
+}
+
 TEST(ChainTest, PageAndVdsoAreAskedForTheSameClock) {
   const struct {
     int32_t id;
@@ -340,9 +355,10 @@ TEST(ChainTest, PartialVdsoIsUsable) {
   only_others.gettimeofday = [](KernelTimeval*, KernelTimezone*) { return 0; };
   const Row kRows[] = {
       {"Both", Vdso(VdsoStatus::kFound, &FakeOld, &Fake64), Leg::kVdso, 0, 1},
-      {"OnlyTime64", Vdso(VdsoStatus::kFound, nullptr, &Fake64), Leg::kVdso, 0,
-       1},
-      {"OnlyTheOldOne", Vdso(VdsoStatus::kFound, &FakeOld), Leg::kVdso, 1, 0},
+      {"OnlyTime64", Vdso(VdsoStatus::kNoSuchSymbol, nullptr, &Fake64),
+       Leg::kVdso, 0, 1},
+      {"OnlyTheOldOne", Vdso(VdsoStatus::kNoSuchSymbol, &FakeOld), Leg::kVdso,
+       1, 0},
       {"OnlyOthers", only_others, Leg::kSyscall, 0, 0},
   };
   for (const Row& row : kRows) {
@@ -354,6 +370,9 @@ TEST(ChainTest, PartialVdsoIsUsable) {
         page.ChainWith(row.vdso).Now(VVAR_CLOCK_REALTIME);
     EXPECT_TRUE(reading.ok());
     EXPECT_EQ(reading.leg, row.leg);
+    EXPECT_EQ(reading.vdso_status, row.leg == Leg::kVdso
+                                       ? VdsoStatus::kFound
+                                       : VdsoStatus::kNoSuchSymbol);
     EXPECT_EQ(old_call.calls, row.old_calls);
     EXPECT_EQ(call64.calls, row.calls64);
     if (row.calls64 != 0) {

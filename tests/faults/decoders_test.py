@@ -3,26 +3,20 @@
 compiled for 64 and for 32 bits, and by one in Python. All say the same; and
 writers of either width write these bytes."""
 
-import functools
-import os
 import pathlib
 import struct
 import subprocess
 import sys
-import tempfile
 
-sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "house"))
+sys.path[1:1] = [str(pathlib.Path(__file__).resolve().parents[1] / folder)
+                 for folder in ("house", "support")]
 import house  # pylint: disable=wrong-import-position
+import programs  # pylint: disable=wrong-import-position
 
 GOLDEN = "tests/faults/golden_page.txt"
-COMPILERS = {
-    "page_program.cc": ("g++", "-std=c++20", "-O2"),
-    "decode_page.c": ("gcc", "-std=c11", "-pedantic-errors", "-O2"),
-}
+LIBRARY = "tests/faults/page_program.cc"
+DECODER = "tests/faults/decode_page.c"
 WIDTHS = (64, 32)
-# Of both widths; gcc-multilib would have a link to them, and cannot be had
-# beside cross compilers (third_party/setup.sh).
-ASM_HEADERS = ("-idirafter", "/usr/include/x86_64-linux-gnu")
 
 # docs/abi.md, once more: the words of a slot that time is made of.
 SLOT = struct.Struct("<QQIIHHI" + "qQ" * 5 + "IIQ" + "QqII" * 2)
@@ -30,37 +24,6 @@ TIMELINE_AT, SLOT_AT, SLOT_SIZE = 256, 64, 256
 CLOCKS = {0: 0, 1: 1, 4: 2, 7: 3, 11: 4}  # Of base[].
 COARSE = {5: 0, 6: 1}
 NS = 10**9
-
-
-@functools.lru_cache
-def folder():
-  return tempfile.TemporaryDirectory()
-
-
-@functools.lru_cache
-def program(source, width):
-  """Returns a compiled program, or why there is none."""
-  path = os.path.join(folder().name, "%s.%d" % (source, width))
-  command = [*COMPILERS[source], "-Wall", "-Wextra", "-Werror",
-             "-m%d" % width, *ASM_HEADERS, "-I", str(house.ROOT), "-o", path,
-             str(house.ROOT / "tests" / "faults" / source)]
-  result = subprocess.run(command, capture_output=True, text=True, check=False)
-  if result.returncode != 0 and width == 32 and not has_32_bits():
-    raise house.Skip("no 32-bit programs here: third_party/setup.sh tests")
-  if result.returncode != 0:
-    raise RuntimeError(result.stderr)
-  return path
-
-
-@functools.lru_cache
-def has_32_bits():
-  path = os.path.join(folder().name, "probe")
-  result = subprocess.run(
-      ["g++", "-m32", "-x", "c++", "-", "-o", path],
-      input="#include <vector>\nint main() { return 0; }\n",
-      capture_output=True, text=True, check=False)
-  return result.returncode == 0 and subprocess.run(
-      [path], check=False).returncode == 0
 
 
 def run(path, *arguments, page=None):
@@ -142,7 +105,7 @@ def width_case(name, function):
 
 def writer_writes_the_golden_page(look, width):
   """Byte by byte."""
-  written = run(program("page_program.cc", width), "write")
+  written = run(programs.program(LIBRARY, width), "write")
   for at, (expected, found) in look.at(
       enumerate(zip(golden(), written, strict=True)), "bytes"):
     if expected != found:
@@ -151,17 +114,18 @@ def writer_writes_the_golden_page(look, width):
 
 
 def library_reads_what_python_reads(look, width):
-  check_decoder(look, "page_program.cc", width, "read")
+  check_decoder(look, LIBRARY, width, "read")
 
 
 def c_reads_what_python_reads(look, width):
-  check_decoder(look, "decode_page.c", width)
+  check_decoder(look, DECODER, width)
 
 
 def check_decoder(look, source, width, *arguments):
   page = golden()
   at = counters(page)
-  printed = run(program(source, width), *arguments, *at, page=page).decode()
+  path = programs.program(source, width)
+  printed = run(path, *arguments, *at, page=page).decode()
   expected = decode(page, at).split("\n")
   for line, other in look.at(zip(expected, printed.split("\n"), strict=True),
                              "readings"):
@@ -173,7 +137,7 @@ def check_decoder(look, source, width, *arguments):
 
 def refuses_what_is_no_page(look, width):
   """Another magic, endianness, major; not another minor."""
-  path = program("page_program.cc", width)
+  path = programs.program(LIBRARY, width)
   for name, offset, word, answer in look.at((
       ("magic", 0, 0x52415657, "refused: 2\n"),
       ("endian tag", 4, 0x04030201, "refused: 3\n"),

@@ -9,6 +9,7 @@ something), and its instructions are read.
 import collections
 import functools
 import os
+import pathlib
 import re
 import shutil
 import subprocess
@@ -82,6 +83,20 @@ TARGETS = {
                       "riscv64-linux-gnu-objdump", RISCV._replace(store=None)),
 }
 
+# Each read of ArmCntvct by itself: readers and writers mask what they make of
+# it, which would hide that it does not.
+ARM_READS = """\
+#include "clocks/arm_cntvct.h"
+constexpr vvar::ArmCntvct kClock, kEcv = vvar::ArmCntvct::WithEcv();
+extern "C" {
+uint64_t read(uint32_t after) { return kClock.Read(after); }
+uint64_t read_with_ecv() { return kEcv.Read(); }
+uint64_t read_unordered() { return kClock.ReadUnordered(); }
+uint64_t read_before_stores() { return kClock.ReadBeforeStores(); }
+uint64_t read_after_stores() { return kClock.ReadAfterStores(); }
+}
+"""
+
 # Calls that do what no instruction does: __udivdi3, __aeabi_dmul, memcpy, ...
 DIVISION_CALL = re.compile(r"div|mod(?!el)")
 FLOAT_CALL = re.compile(r"__aeabi_[dfl]2|__aeabi_[df](add|sub|mul|div)|"
@@ -120,14 +135,17 @@ def disassemble(objdump, path):
 
 
 @functools.lru_cache
-def compiled(name):
+def compiled(name, source=None):
+  """Returns the object of SOURCE, or of a text."""
   target = TARGETS[name]
   if not shutil.which(target.compiler):
     raise house.Skip(target.compiler + " is not installed")
   with tempfile.TemporaryDirectory() as folder:
     path = os.path.join(folder, "core.o")
+    text = os.path.join(folder, "text.cc")
+    pathlib.Path(text).write_text(source or "", encoding="utf-8")
     run(target.compiler, *FLAGS, *target.flags, "-I", str(house.ROOT),
-        "-c", str(house.ROOT / SOURCE), "-o", path)
+        "-c", text if source else str(house.ROOT / SOURCE), "-o", path)
     return Object(disassemble(target.objdump, path), sections(target, path))
 
 
@@ -205,6 +223,18 @@ def no_store_in_reader(look, target):
         look.problem(name, text)
 
 
+def arm_counter_is_masked(look, target):
+  """Whatever the register has above the 56 bits that are vouched for."""
+  functions = compiled(target, ARM_READS).functions
+  for name in look.at(functions, "functions"):
+    code = "\n".join(functions[name])
+    counter = re.search(r"^mrs\s+(x\d+), (?:cntvct|s3_3_c14_c0_6)", code,
+                        re.MULTILINE)
+    if not counter or not re.search(
+        r"^and\s+x0, %s, #0xf{14}\nret" % counter[1], code, re.MULTILINE):
+      look.problem(name, code.replace("\n", "; "))
+
+
 # Trap: T110 (work before main)
 def no_static_init(look, target):
   """No constructors, no thread-local and no writable data."""
@@ -252,6 +282,9 @@ def define_cases(names):
                               TARGETS[name].isa.store is None):
         continue  # There, results are in memory.
       define_case("%s.%s" % (promise.__name__, name), promise, name)
+  if "aarch64" in names:
+    define_case("arm_counter_is_masked.aarch64", arm_counter_is_masked,
+                "aarch64")
   if "hosted" in names:
     define_case("no_static_init.hosted", no_static_init_in_hosted)
 

@@ -128,6 +128,8 @@ ROWS = [
     Row("store_in_the_reader", "objects_test", "no_store_in_reader.x86_64",
         "vvar/reader.h", "clock_.Relax();",
         "Memory::Store((uint32_t&)timeline_->reserved[0], seq);"),
+    Row("counter_not_masked", "objects_test", "arm_counter_is_masked.aarch64",
+        "clocks/arm_cntvct.h", "return counter & kMask;", "return counter;"),
     Row("static_constructor", "objects_test", "no_static_init.x86_64",
         "vvar/writer.h", "namespace vvar {",
         "namespace vvar {\ninline const uint64_t kT = __builtin_ia32_rdtsc();"),

@@ -245,6 +245,11 @@ def _golden(tree, build):
   return _script("tests/explorer/golden_test.py", tree, [build])
 
 
+def _i386(tree, case):
+  return _script("tests/vvar/words_of_32_bits_test.py", tree, [], case)
+
+
 _KINDS = {"gtest": _gtest, "compile": _compile, "object": _object,
-          "house": _house, "explorer": _explorer, "golden": _golden}
+          "house": _house, "explorer": _explorer, "golden": _golden,
+          "i386": _i386}
 KINDS = tuple(_KINDS)

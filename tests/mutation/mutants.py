@@ -9,6 +9,7 @@ is there exactly once; `check` is the one that must fail:
     object <target>-<compiler>                   tests/build's freestanding object
     house <script> <case>                        tests/house/<script>.py
     explorer <build> <kind>, golden <build>      tests/explorer's two scripts
+    i386 <case>                                  tests/vvar/words_of_32_bits_test.py
 """
 
 import collections

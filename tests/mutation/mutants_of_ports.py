@@ -34,6 +34,13 @@ MUTANTS = rows_of(
      "compile vvar/page.h the bytes of the page have moved"),
 ) + rows_of(
     "vvar/page.h",
+    ("status_of_page_and_read_differ", "T77",
+     """  kSynchronised = VVAR_STATUS_SYNCHRONISED,
+  kFreeRunning = VVAR_STATUS_FREE_RUNNING,
+""", """  kSynchronised = VVAR_STATUS_FREE_RUNNING,
+  kFreeRunning = VVAR_STATUS_SYNCHRONISED,
+""", "readers in other languages trust a page whose writer left",
+     "gtest vvar:page_test PageTest.NamesHaveTheNumbersOfPosixAndTheAbi"),
 ) + rows_of(
     "vvar/header.h",
     ("magic_stored_first", "T27",
@@ -272,6 +279,18 @@ MUTANTS = rows_of(
      _X86 + "FrequencyComesFromTheBestLeafThatIsThere"),
 ) + rows_of(
     "clocks/arm_cntvct.h",
+    ("counter_not_masked_to_56_bits", "T32",
+     """          : "cc", "memory");
+    }
+    return counter & kMask;""", """          : "cc", "memory");
+    }
+    return counter;""",
+     "stamps have bits that no conversion knows of",
+     "house objects_test arm_counter_is_masked.aarch64"),
+    ("counter_masked_to_more_bits_than_it_has", "T32",
+     "(uint64_t{1} << kCounterBits) - 1;", "UINT64_MAX >> 4;",
+     "the roll-over is taken for 16 times as far away",
+     "house objects_test arm_counter_is_masked.aarch64"),
     ("isb_dropped", "T47",
      '            "1:\\tisb\\n\\t"\n            "mrs %0, cntvct_el0\\n\\t"',
      '            "1:\\n\\t"\n            "mrs %0, cntvct_el0\\n\\t"',
@@ -379,6 +398,23 @@ MUTANTS = rows_of(
      _RISCV + "HiLoHiAcrossCarry"),
 ) + rows_of(
     "fallback/chain.h",
+    ("partial_vdso_not_asked", "T89",
+     "return clock_gettime64_ != nullptr || clock_gettime_ != nullptr;",
+     "return clock_gettime64_ != nullptr && clock_gettime_ != nullptr;",
+     "a vDSO that answers is reported missing",
+     _CHAIN + "PartialVdsoIsUsable"),
+    ("another_clock_asked_for", "T93",
+     "error = clock_gettime64_(id, &time);",
+     "error = clock_gettime64_(id == VVAR_CLOCK_BOOTTIME ? "
+     "VVAR_CLOCK_MONOTONIC : id, &time);",
+     "BOOTTIME without the time asleep",
+     _CHAIN + "EachVdsoFunctionIsAskedForTheClockThatWasAskedFor"),
+    ("another_clock_asked_for_in_32_bits", "T93",
+     "error = clock_gettime_(id, &old_time);",
+     "error = clock_gettime_(id == VVAR_CLOCK_BOOTTIME ? "
+     "VVAR_CLOCK_MONOTONIC : id, &old_time);",
+     "BOOTTIME without the time asleep",
+     _CHAIN + "EachVdsoFunctionIsAskedForTheClockThatWasAskedFor"),
     ("page_trusted_whatever_its_status", "T92",
      "    if (page.ok()) [[likely]] {\n      return {page.sec,",
      "    if (page.status != ReadStatus::kBusy) [[likely]] {\n"

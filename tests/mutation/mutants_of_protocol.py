@@ -10,6 +10,15 @@ _HISTORY = "gtest vvar:history_test "
 
 MUTANTS = rows_of(
     "vvar/seqcount.h",
+    ("halves_of_a_load_swapped_in_32_bits", "T82",
+     "return kLittleEndian ? first |", "return !kLittleEndian ? first |",
+     "a reader of 32 bits takes the high half for the low one",
+     "i386 words_are_the_compilers"),
+    ("halves_of_a_store_swapped_in_32_bits", "T82",
+     "&half[0], kLittleEndian ? low : high",
+     "&half[0], kLittleEndian ? high : low",
+     "a writer of 32 bits stores the high half twice",
+     "i386 words_are_the_compilers"),
     # The orders of PageMemory: x86 has them whatever is asked for.
     ("begin_load_relaxed_in_page_memory", "T11",
      "__atomic_load_n(&word, __ATOMIC_ACQUIRE)",

@@ -188,6 +188,27 @@ TEST(ConversionTest, ChunkRefusesEachStampOutside) {
   }
 }
 
+// Where the line is exact for longer than one product of 64 bits can tell.
+TEST(ConversionTest, ChunkNeverConvertsWhatOverflows) {
+  EdgyRandom random(4);
+  int converted = 0;
+  for (int i = 0; i < 3'000; ++i) {
+    const Line line = RandomLine(random, 64);
+    const uint64_t last = kShortCycles << random.Below(30);
+    const uint64_t stamps_end = kShortCycles << random.Below(10);
+    Chunk chunk;
+    for (uint64_t& cycles : chunk.cycles) {
+      cycles = line.cycle_start + random.Below(stamps_end);
+    }
+    if (!chunk.Convert(line, 0, last, 64)) continue;
+    ++converted;
+    for (size_t k = 0; k < kChunk; ++k) {
+      ASSERT_EQ(chunk.ns[k], NsOnLine(line, 0, chunk.cycles[k], 64));
+    }
+  }
+  EXPECT_GT(converted, 100) << "the short ones";
+}
+
 TEST(ConversionTest, HostileLinesAreDefined) {
   // UBSan watches.
   EdgyRandom random(3);

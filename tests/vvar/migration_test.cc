@@ -126,18 +126,19 @@ int64_t GapOf(const Gap& gap, uint32_t index) {
                                             : gap.realtime_ns;
 }
 
-// T(L', now) = T(held) + gap, less below one part of L'. `held` is exact;
-// `line` is what the timekeeper went on from.
+// T(L', at) = T(held) + gap, less below one part of L'. `held` is exact; `line`
+// is what the timekeeper went on from, `late_cycles` after `at`.
 template <class To>
 void ExpectGoesOn(const std::vector<Wide>& held, const Line& line,
-                  const Gap& gap, const To& host) {
+                  const Gap& gap, const To& host, uint64_t late_cycles = 0) {
   const uint32_t to_parts = kPartBits - line.scale.shift;
   const uint64_t lead =
       NsToCycles(host.config.lead_ns, ScaleFromHz(host.config.counter_hz));
   const std::vector<Wide> bases = host.Bases();
   for (uint32_t i = 0; i < VVAR_BASES; ++i) {
     SCOPED_TRACE(support::kClockRows[i].name);
-    const Wide elapsed = (Wide(lead) * Wide(line.ScaleOf(i).mult)) << to_parts;
+    const Wide elapsed = (Wide(late_cycles + lead) * Wide(line.ScaleOf(i).mult))
+                         << to_parts;
     const Wide lost = held[i] + NsToParts(GapOf(gap, i)) - (bases[i] - elapsed);
     EXPECT_GE(lost, Wide(0)) << support::Hex(lost);
     EXPECT_LT(lost, Wide(1) << to_parts) << support::Hex(lost);
@@ -373,6 +374,43 @@ TEST(TimekeeperTest, ResumeRebasesEveryClock) {
     host.Live();
     EXPECT_EQ(host.ReadAll().status, ReadStatus::kOk);
   }
+}
+
+// Whoever wakes up reads the counter first, and publishes when it gets to it.
+TEST(TimekeeperTest, ResumeCountsWhatPassedSinceItsCounterValue) {
+  const Gap gap = {3 * kSec, 0, 0, 3 * kSec};
+  for (const int64_t late_ns : {int64_t{1'000}, kMs, 700 * kSec}) {
+    SCOPED_TRACE(late_ns);
+    Host<64> host({.hz = 24'000'000});
+    host.Start();
+    host.timekeeper.Hold();
+    host.Publish();
+    const std::vector<Wide> held = host.Bases();
+    const Line line = host.timekeeper.line();
+    const uint64_t at = host.Value();
+    host.timekeeper.Resume(at, gap);
+    host.Pass(late_ns);
+    host.Publish();
+    ExpectGoesOn(held, line, gap, host, host.Value() - at);
+  }
+}
+
+TEST(TimekeeperTest, AResumeEndsOneHoldOnly) {
+  Host<64> host({.hz = 24'000'000});
+  host.Start();
+  host.timekeeper.Hold();
+  host.Publish();
+  host.timekeeper.Resume(host.Value(), {kSec, 0, 0, kSec});
+  host.Publish();
+  ASSERT_FALSE(host.timekeeper.held());
+  host.Pass(kMs);
+  host.timekeeper.Hold();
+  host.Publish();
+  const std::vector<Wide> held = host.Bases();
+  host.Pass(kMs);
+  host.Publish();
+  EXPECT_TRUE(host.timekeeper.held());
+  EXPECT_EQ(host.Bases(), held);
 }
 
 // Nobody published that the machine sleeps, so the page still has the old line

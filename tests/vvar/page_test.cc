@@ -430,6 +430,15 @@ TEST(PageTest, NamesHaveTheNumbersOfPosixAndTheAbi) {
   EXPECT_EQ(static_cast<int>(ClockId::kMonotonicCoarse), 6);
   EXPECT_EQ(static_cast<int>(ClockId::kBoottime), 7);
   EXPECT_EQ(static_cast<int>(ClockId::kTai), 11);
+  EXPECT_EQ(static_cast<uint32_t>(ClockStatus::kNone), VVAR_STATUS_NONE);
+  EXPECT_EQ(static_cast<uint32_t>(ClockStatus::kUnsynchronised),
+            VVAR_STATUS_UNSYNCHRONISED);
+  EXPECT_EQ(static_cast<uint32_t>(ClockStatus::kSynchronised),
+            VVAR_STATUS_SYNCHRONISED);
+  EXPECT_EQ(static_cast<uint32_t>(ClockStatus::kFreeRunning),
+            VVAR_STATUS_FREE_RUNNING);
+  EXPECT_EQ(static_cast<uint32_t>(ClockStatus::kUnreliable),
+            VVAR_STATUS_UNRELIABLE);
   EXPECT_EQ(VVAR_MAGIC, 0x52415656u);
   EXPECT_EQ(VVAR_ENDIAN_TAG, 0x01020304u);
 }
