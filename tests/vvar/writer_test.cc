@@ -117,7 +117,7 @@ TEST(WriterTest, ALineAsItStandsIsPublishedInTheSameOrder) {
   test.writer.PublishLine(test.line());
   const std::vector<MemoryEvent>& events = script.events;
   ASSERT_EQ(events.size(), 3u + 33 + 1);
-  EXPECT_EQ(events[1].op, MemoryOp::kStore) << "[W:open]";
+  EXPECT_EQ(events[1].op, MemoryOp::kStoreRelease) << "[W:open]";
   EXPECT_EQ(events[1].word, &test.timeline().seq);
   EXPECT_EQ(events[1].value, seq + 1);
   EXPECT_EQ(events[2].op, MemoryOp::kFenceRelease) << "before any word";
