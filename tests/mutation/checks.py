@@ -32,6 +32,9 @@ def run(command, **options):
   """Returns the exit code and the output of a command; the code is None when
   it took too long. Waiting counts little: others may use this machine."""
   late = "took longer than %d s" % SECONDS
+  # A GoogleTest that was told of a report would write it in the place of ours.
+  options.setdefault("env", {name: value for name, value in os.environ.items()
+                             if name != "XML_OUTPUT_FILE"})
   try:
     result = subprocess.run(["prlimit", "--cpu=%d" % SECONDS, *command],
                             stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
