@@ -43,6 +43,8 @@ _ACQUIRE = {"gcc": "fence i?orw,iorw|fence ir,iorw", "clang": "fence r,rw"}
 _SEQ_STORE = {"gcc": "(amoswap|c?\\.?sw)", "clang": "(c\\.)?sw"}
 
 
+# Trap: T47
+# Trap: T48
 def sequences(build):
   """Returns the reader's and the writer's."""
   name, family, way = build.split("-")

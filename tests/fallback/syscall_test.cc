@@ -298,6 +298,7 @@ int UnderFilter(int32_t refused, const std::function<bool()>& check) {
 
 // T90: under a filter as old as a 32-bit caller, the 32-bit call must not
 // become the 64-bit one, nor the reverse.
+// Trap: T90
 TEST(SyscallTest, FallbackMatchesWidth) {
   const bool has_time32 = kSyscalls.clock_gettime_time32 != kNoSyscall;
   const int code = UnderFilter(kSyscalls.clock_gettime, [&] {

@@ -349,6 +349,7 @@ TEST(VdsoSymbolTest, ImageMayBeLinkedAnywhere) {
   }
 }
 
+// Trap: T91
 TEST(VdsoSymbolTest, AbsentSymbolIsAStatus) {
   const ElfImage elf = BuildElf(Typical());
   const VdsoImage image = Parse(elf);
@@ -481,6 +482,7 @@ TEST(VdsoSymbolTest, NamesBeyondTheLimitAreLeftOut) {
 
 // --- What the functions are called ------------------------------------------
 
+// Trap: T91
 TEST(VdsoSymbolTest, EachMachineHasItsNames) {
   const struct {
     uint16_t machine;
