@@ -245,8 +245,10 @@ class History {
       KnownLine& before = Newest();
       const int64_t span = Delta(line.cycle_start, before.line.cycle_start);
       if (span <= 0) return;
-      if (PublicationsAfter(publication) == 1) {
-        before.exact_cycles = static_cast<uint64_t>(span) - 1;
+      // Also where it was seen later than this one begins, which came late.
+      const uint64_t until = static_cast<uint64_t>(span) - 1;
+      if (PublicationsAfter(publication) == 1 || before.exact_cycles > until) {
+        before.exact_cycles = until;
       }
     }
     ++end_;

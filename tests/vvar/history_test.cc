@@ -200,6 +200,38 @@ TEST(HistoryTest, StampsConvertIntoTheReadersNamespace) {
   }
 }
 
+// Late publications, the first of them missed, cut off what was seen of the
+// line before. A batch, which looks first where the last stamp was, knows it
+// too.
+TEST(HistoryTest, ALineEndsWhereALaterOneBegins) {
+  TestPage<> page;
+  page.Warm();
+  const uint64_t seen = page.counter.value + 5'000;
+  page.counter.value = seen;
+  HistoryOf<64> history;
+  Capture(history, page.MakeReader());
+  page.counter.value = seen - 4'000;
+  for (int i = 0; i < 3; ++i) {
+    page.timekeeper.SetFrequency(30'000'000 * (i + 1));
+    ASSERT_EQ(page.Publish(), PublishStatus::kPublished);
+    page.counter.value = page.line().cycle_start;
+  }
+  const Line second = page.previous;
+  ASSERT_LT(second.cycle_start, seen);
+  page.counter.value = seen;
+  Capture(history, page.MakeReader());
+  const uint64_t old = second.cycle_start - 2'000;
+  const uint64_t stamps[] = {old, second.cycle_start, old, seen};
+  uint64_t ns[std::size(stamps)];
+  (void)history.NsAt(ClockId::kMonotonic, stamps, ns, std::size(stamps));
+  for (size_t i = 0; i < std::size(stamps); ++i) {
+    const NsConversion one = history.NsAt(ClockId::kMonotonic, stamps[i]);
+    EXPECT_EQ(one.status, kExact) << i;
+    EXPECT_EQ(one.ns, ns[i]) << i;
+  }
+  EXPECT_EQ(ns[1], NsOnLine(second, VVAR_BASE_MONOTONIC, stamps[1], 64));
+}
+
 // Trap: T114
 TEST(HistoryTest, OldStampsConvertWithinStatedBound) {
   // Hundreds of publications, whose slopes differ by no more than the writer
