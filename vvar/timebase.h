@@ -236,7 +236,8 @@ struct Line {
   }
   /// Whether the counter has been withdrawn, and the line stands still.
   constexpr bool IsHeld() const { return counter_id == VVAR_COUNTER_NONE; }
-  /// What REALTIME still has to be slewed by to be there, at cycle_start.
+  /// What REALTIME still has to be slewed by, at cycle_start: it is going where
+  /// TAI tells.
   constexpr Timebase RealtimeRemaining() const {
     return Subtract(
         Subtract(base[VVAR_BASE_TAI], base[VVAR_BASE_REALTIME], scale.shift),

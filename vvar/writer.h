@@ -42,11 +42,11 @@ class Writer {
   /// that HoldAt() has ended is published as it stands before the next one.
   ///
   /// A publication is in time if it is visible a margin, half the lead, before
-  /// its line begins: a CPU may run a reader's loads ahead of its counter by
-  /// less than that. kLate otherwise: readers may have used the old line until
-  /// they saw the new one. Damage: at most lateness * change of slope (a step
-  /// comes late as a whole); counted in the timeline's statistics. Progress:
-  /// wait-free. Context: the one writer; not re-entrant.
+  /// its line begins: a CPU may run loads ahead of a counter read, by less than
+  /// that. kLate otherwise: readers may have used the old line until they saw
+  /// the new one. Damage: at most lateness * change of slope (a step comes late
+  /// as a whole); counted in the timeline's statistics.
+  /// Progress: wait-free. Context: the one writer; not re-entrant.
   PublishStatus Publish(Timekeeper& timekeeper) {
     uint64_t now = clock_.ReadBeforeStores();
     if (!timekeeper.LineHasBegun(now)) return PublishStatus::kTooEarly;

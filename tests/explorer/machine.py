@@ -6,7 +6,6 @@ import re
 import socket
 import subprocess
 import tempfile
-import time
 
 
 class Machine:
@@ -25,10 +24,12 @@ class Machine:
         self._socket.connect(path)
         break
       except (FileNotFoundError, ConnectionRefusedError):
-        if self._process.poll() is not None:
-          raise RuntimeError("%s: %s" % (
-              emulator[0], self._process.stderr.read())) from None
-        time.sleep(0.01)
+        try:
+          self._process.wait(timeout=0.01)
+        except subprocess.TimeoutExpired:
+          continue  # It lives, and will listen.
+        raise RuntimeError("%s: %s" % (
+            emulator[0], self._process.stderr.read())) from None
     self._received = b""
     self._registers = registers
     self._ask("?")

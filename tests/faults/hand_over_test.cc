@@ -176,13 +176,17 @@ TEST_F(HandOverTest, AWriterThatPublishesWhatHasBegunIsNoticed) {
   Timekeeper timekeeper(config);
   Writer<NativeClock, HeldUpMemory> writer(&page_.timeline[0], info_.clock);
   const uint64_t hold_up = CyclesOf(1'000'000);
-  const Tally tally = HandOver(200'000, timekeeper, [&] {
-    Steer(timekeeper);
-    const Line& line = timekeeper.Plan(info_.clock.ReadBeforeStores());
-    HeldUpMemory::cycles = hold_up;
-    writer.PublishLine(line);
-    timekeeper.Commit();
-  });
+  // How often it is seen is up to the scheduler: as long as it takes.
+  Tally tally;
+  for (int round = 0; round < 200 && tally.violations == 0; ++round) {
+    tally = HandOver(200'000, timekeeper, [&] {
+      Steer(timekeeper);
+      const Line& line = timekeeper.Plan(info_.clock.ReadBeforeStores());
+      HeldUpMemory::cycles = hold_up;
+      writer.PublishLine(line);
+      timekeeper.Commit();
+    });
+  }
   EXPECT_GT(tally.violations, 0u);
 }
 
