@@ -22,6 +22,9 @@ readonly TEST_PACKAGES=(
   "g++-arm-linux-gnueabihf"
   "g++-12-multilib libc6-dev-i386"
   "qemu-user-static"
+  "qemu-system-misc opensbi"
+  "qemu-system-arm"
+  "qemu-system-x86 qemu-system-data"
   "spin"
   "clang-format"
   "libgtest-dev" # The mutation test links tests by itself.
