@@ -17,7 +17,7 @@ _DEPS = [
     "//vvar:writer",
 ]
 
-def _kernel(name, srcs, script, target, family, user_start, user_copts):
+def _kernel(name, srcs, hdrs, script, target, family, user_start, user_copts):
     freestanding_image(
         name = name + "_user",
         srcs = [
@@ -37,7 +37,7 @@ def _kernel(name, srcs, script, target, family, user_start, user_copts):
     freestanding_image(
         name = name,
         srcs = srcs + ["//embed/kernel:memset.cc"],
-        hdrs = ["//embed/kernel:headers"],
+        hdrs = hdrs + ["//embed/kernel:headers"],
         script = script,
         target = target,
         family = family,
@@ -45,7 +45,7 @@ def _kernel(name, srcs, script, target, family, user_start, user_copts):
         deps = _DEPS,
     )
 
-def kernel_test(name, srcs, script, target, user_start):
+def kernel_test(name, srcs, script, target, user_start, hdrs = []):
     """Makes <name>_gcc and <name>_clang, and <name>_<compiler>_test for each.
 
     Args:
@@ -54,6 +54,7 @@ def kernel_test(name, srcs, script, target, user_start):
       script: its linker script.
       target: a key of TARGETS.
       user_start: the .S file of the user program.
+      hdrs: headers of the kernel.
     """
     for family in ["gcc", "clang"]:
         kernel = "%s_%s" % (name, family)
@@ -64,8 +65,8 @@ def kernel_test(name, srcs, script, target, user_start):
         else:
             args = [name, "$(rootpath %s)" % kernel, "$(rootpath %s_no_recheck)" % kernel]
             data = [kernel, kernel + "_no_recheck"]
-            _kernel(kernel, srcs, script, target, family, user_start, [])
-            _kernel(kernel + "_no_recheck", srcs, script, target, family, user_start, ["-DVVAR_EMBED_NO_RECHECK"])
+            _kernel(kernel, srcs, hdrs, script, target, family, user_start, [])
+            _kernel(kernel + "_no_recheck", srcs, hdrs, script, target, family, user_start, ["-DVVAR_EMBED_NO_RECHECK"])
         sh_test(
             name = kernel + "_test",
             size = "medium",

@@ -19,6 +19,8 @@ _NO_FIRMWARE = ["-bios", "none", "-device", "loader,file={image}", "-device",
                 "loader,addr=0x80200100,cpu-num=0"]
 _ARM = ["qemu-system-aarch64", "-M", "virt", "-cpu", "max", "-nographic",
         "-semihosting"]
+_X86_64 = ["qemu-system-x86_64", "-nographic", "-no-reboot"]
+_PVH = ["-kernel", "{image}", "-device", "isa-debug-exit,iobase=0xf4,iosize=4"]
 KERNELS = {
     "aarch64_kernel": (_ARM, {
         "two_cpus": ["-kernel", "{image}", "-smp", "2"],
@@ -32,6 +34,11 @@ KERNELS = {
         "opensbi": ["-bios", "default", "-kernel", "{image}"],
         "icount": [*_NO_FIRMWARE, "-icount", "shift=3,sleep=off"],
     }, 0),
+    "x86_64_kernel": (_X86_64, {
+        "two_cpus": [*_PVH, "-cpu", "max", "-smp", "2"],
+        "without_rdtscp": [*_PVH, "-cpu", "qemu64"],
+        "icount": [*_PVH, "-cpu", "max", "-icount", "shift=3,sleep=off"],
+    }, 33),
 }
 RACE = "reads_beside_the_writer"
 CASE = re.compile(r"^CASE (\S+) (PASSED|FAILED) (.*)$", re.MULTILINE)
