@@ -164,8 +164,7 @@ void OnInterrupt() {
 extern "C" [[noreturn]] void kernel_main(uint64_t cpu, uint64_t from_el2) {
   if (cpu == 0) {
     if (from_el2 != 0) psci = psci_smc;
-    kernel =
-        new (InPlace{kernel_memory}) Kernel(vvar::embed::Machine::CounterHz());
+    kernel = new (InPlace{kernel_memory}) Kernel(vvar::NativeClock::ReadHz());
     MakeTables();
     AllowTimerInterrupt();
   }
@@ -207,7 +206,6 @@ extern "C" void on_trap(Frame* frame, uint64_t vector) {
 namespace vvar::embed {
 
 NativeClock Machine::Counter() { return NativeClock(); }
-uint64_t Machine::CounterHz() { return NativeClock::ReadHz(); }
 
 // EL0VCTEN, of this CPU.
 void Machine::GrantCounter() { MSR("cntkctl_el1", 2); }
@@ -215,7 +213,7 @@ void Machine::WithholdCounter() { MSR("cntkctl_el1", 0); }
 bool Machine::DenialIsSeen() { return true; }
 
 void Machine::ArmTick(uint64_t ns) {
-  MSR("cntv_tval_el0", CounterHz() / (kNsPerSec / ns));
+  MSR("cntv_tval_el0", NativeClock::ReadHz() / (kNsPerSec / ns));
   MSR("cntv_ctl_el0", 1);
 }
 

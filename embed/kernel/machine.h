@@ -12,9 +12,8 @@
 namespace vvar::embed {
 
 struct Machine {
-  /// The counter, as kernel and user mode read it, and its frequency.
+  /// The counter, as the kernel reads it.
   static NativeClock Counter();
-  static uint64_t CounterHz();
   /// Lets user mode read the counter, or not, on the CPU that calls.
   static void GrantCounter();
   static void WithholdCounter();
@@ -24,6 +23,8 @@ struct Machine {
   static void ArmTick(uint64_t ns);
   /// Raises an exception that nothing masks; its handler calls OnProbe().
   static void Probe();
+  /// How many there are: the second one has said so by the time of the first
+  /// system call.
   static uint32_t Cpus();
   /// Has the second CPU enter user mode, as the first one did.
   static void StartSecondCpu();

@@ -188,7 +188,6 @@ extern "C" void on_trap(Frame* frame) {
 namespace vvar::embed {
 
 NativeClock Machine::Counter() { return NativeClock(); }
-uint64_t Machine::CounterHz() { return kTimeHz; }
 
 // TM, of this hart.
 void Machine::GrantCounter() { CSR_WRITE("scounteren", 2); }

@@ -114,7 +114,7 @@ extern "C" [[noreturn]] void kernel_main(uint64_t cpu) {
   LoadGates(cpu);
   hz = StartApic(kTimer, kSpurious);
   StartCpu(1, kSecondCpuPage, hz.counter);
-  kernel = new (InPlace{kernel_memory}) Kernel(Machine::CounterHz());
+  kernel = new (InPlace{kernel_memory}) Kernel(hz.counter);
   MakeTables();
   EnterUser(cpu);
 }
@@ -157,7 +157,6 @@ extern "C" void on_trap(Frame* frame) {
 // --- What kernel.h needs -----------------------------------------------------
 
 NativeClock Machine::Counter() { return X86TscInfo::Query().Counter(); }
-uint64_t Machine::CounterHz() { return hz.counter; }
 
 // TSD, of this CPU, beside boot.S's PAE.
 void Machine::GrantCounter() {
