@@ -324,7 +324,7 @@ static void slews_gradually(void) {
   publish();
   CHECK(current()->mult < nominal && current()->realtime_mult < nominal);
   CHECK(vvar_slew_remaining_ns(&writer) == -NS_PER_SEC);
-  vvar_slew(&writer, 0, 1000000);
+  begin(counter_hz());
   vvar_slew_realtime(&writer, 1000000, 1000000);
   publish();
   CHECK(current()->mult == nominal && current()->realtime_mult > nominal);
