@@ -71,8 +71,7 @@ static_assert(Is(vvar::HzSource::kCalibrated, VVAR_HZ_CALIBRATED));
 template <class Object, class Storage>
 constexpr bool kHolds = sizeof(Object) <= sizeof(Storage::opaque) &&
                         alignof(Object) <= alignof(Storage) &&
-                        __is_trivially_copyable(Object) &&
-                        __has_trivial_destructor(Object);
+                        __is_trivially_copyable(Object);
 static_assert(kHolds<NativeClock, vvar_counter>);
 static_assert(kHolds<Reader, vvar_reader>);
 static_assert(kHolds<Writer, vvar_writer>);
