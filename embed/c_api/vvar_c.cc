@@ -142,13 +142,24 @@ void vvar_detach(vvar_reader* reader) {
   new (InPlace{reader->opaque}) Reader();
 }
 
+// Not Reader::Attach(): for the copy of a reader, whose padding is at an odd
+// address, clang calls memcpy where -mstrict-align forbids it a word.
+static uint32_t Attach(vvar_reader* reader, const vvar_counter* counter,
+                       const void* bytes, size_t size, uint32_t timeline,
+                       Offsets offsets) {
+  const vvar_timeline* found = nullptr;
+  const PageStatus status =
+      vvar::FindTimeline(bytes, size, NativeClock::kCounterId,
+                         NativeClock::kCounterBits, timeline, &found);
+  if (status == PageStatus::kOk) {
+    new (InPlace{reader->opaque}) Reader(found, ClockOf(counter), offsets);
+  }
+  return static_cast<uint32_t>(status);
+}
+
 uint32_t vvar_attach(vvar_reader* reader, const vvar_counter* counter,
                      const void* bytes, size_t size, uint32_t timeline) {
-  Reader found;
-  const PageStatus status =
-      Reader::Attach(bytes, size, timeline, ClockOf(counter), &found);
-  if (status == PageStatus::kOk) new (InPlace{reader->opaque}) Reader(found);
-  return static_cast<uint32_t>(status);
+  return Attach(reader, counter, bytes, size, timeline, Offsets());
 }
 
 uint32_t vvar_attach_in_namespace(vvar_reader* reader,
@@ -157,14 +168,10 @@ uint32_t vvar_attach_in_namespace(vvar_reader* reader,
                                   uint32_t timeline, const void* offsets,
                                   size_t offsets_size) {
   Offsets own;
-  PageStatus status = Offsets::Attach(offsets, offsets_size, &own);
-  if (status == PageStatus::kOk) {
-    Reader found;
-    status =
-        Reader::Attach(bytes, size, timeline, ClockOf(counter), &found, own);
-    if (status == PageStatus::kOk) new (InPlace{reader->opaque}) Reader(found);
-  }
-  return static_cast<uint32_t>(status);
+  const PageStatus status = Offsets::Attach(offsets, offsets_size, &own);
+  return status == PageStatus::kOk
+             ? Attach(reader, counter, bytes, size, timeline, own)
+             : static_cast<uint32_t>(status);
 }
 
 uint32_t vvar_now(const vvar_reader* reader, int32_t clock, uint64_t* ns) {
