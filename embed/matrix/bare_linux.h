@@ -9,7 +9,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
-extern "C" [[noreturn]] void BareMain();
+// Called by _start, which the compiler does not look into.
+extern "C" [[noreturn, gnu::used]] void BareMain();
 
 namespace vvar::matrix {
 
