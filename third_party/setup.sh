@@ -20,6 +20,8 @@ readonly TEST_PACKAGES=(
   "g++-riscv64-linux-gnu"
   "g++-aarch64-linux-gnu"
   "g++-arm-linux-gnueabihf"
+  "g++-s390x-linux-gnu" # Big-endian, 64 bits,
+  "g++-powerpc-linux-gnu" # and 32.
   "g++-12-multilib libc6-dev-i386"
   "qemu-user-static"
   "qemu-system-misc opensbi"
