@@ -34,17 +34,21 @@ enum class Command : uint32_t {
   kSpin,          ///< Runs until the host changes `argument`.
   kWriteMsr,      ///< Ring 0: WRMSR `address`, `argument`.
   kReadPvclock,   ///< kvmclock into `ns`.
-  kReadWall,      ///< kvmclock's wall time into `realtime_ns`.
-  kReadHyperv,    ///< Ring 0 where the page says MSR. 100 ns into `ns`.
-  kReadVmclock,   ///< [earliest, latest] of UTC.
-  kStartOwnPage,  ///< Starts the guest's own page on kvmclock as counter.
-  kReadOwnPage,   ///< Updates it, and reads it as kReadClocks.
+  kReadWall,      ///< kvmclock's wall time, asked for at kvmclock `argument`.
+  kReadHyperv,    ///< Reference time; ring 0 where the page says MSR.
+  kReadVmclock,   ///< UTC and its error.
+  kStartOwnPage,  ///< Starts a page on kvmclock; REALTIME is `argument`.
+  kReadOwnPage,   ///< Updates that page, and reads it as kReadClocks.
 };
+
+/// Exchange::status besides: with a PageStatus below it, and alone.
+inline constexpr uint32_t kAttach = 0x100;
+inline constexpr uint32_t kNoSuchCommand = 0x200;
 
 /// One exchange.
 struct Exchange {
   Command command;
-  uint32_t status;  ///< 0: done; else the reader's own status.
+  uint32_t status;  ///< 0: done; else the reader's own status, or as below.
   uint64_t address;
   uint64_t argument;
   // What TSC scaling the guest has to apply by itself (guest_counter.h).
@@ -55,9 +59,10 @@ struct Exchange {
   uint64_t realtime_ns;
   uint64_t monotonic_ns;
   uint64_t boottime_ns;
-  uint64_t earliest_ns;
-  uint64_t latest_ns;
+  uint64_t error_ns;
+  uint64_t ticks;  ///< Of 100 ns.
   uint64_t disruption_marker;
+  uint64_t publications;
   uint64_t reads;
   uint64_t refusals;    ///< Reads that gave a status and no time.
   uint64_t steps_back;  ///< Of MONOTONIC, over all exchanges of this guest.

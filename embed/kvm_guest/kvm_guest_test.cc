@@ -5,24 +5,44 @@
 #include <stdio.h>
 
 #include <algorithm>
+#include <fstream>
+#include <iterator>
+#include <memory>
 #include <string>
-#include <string_view>
+#include <utility>
+#include <vector>
 
+#include "absl/flags/flag.h"
+#include "absl/flags/parse.h"
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
 #include "embed/kvm_guest/cases.h"
 
-namespace vvar::kvm_guest {
+ABSL_FLAG(std::string, image, "", "the guest's flat image");
+ABSL_FLAG(std::string, missing, "", "a tool without which there is no image");
 
-extern "C" const char kvm_guest_image_begin[];
-extern "C" const char kvm_guest_image_end[];
+namespace vvar::kvm_guest {
+namespace {
+
+absl::StatusOr<std::string> GuestImage() {
+  if (const std::string tool = absl::GetFlag(FLAGS_missing); !tool.empty()) {
+    return absl::UnavailableError(tool + " is not installed");
+  }
+  const std::string path = absl::GetFlag(FLAGS_image);
+  std::ifstream file(path, std::ios::binary);
+  std::string bytes((std::istreambuf_iterator<char>(file)), {});
+  if (!bytes.empty()) return bytes;
+  return absl::NotFoundError(
+      absl::StrCat("--image: \"", path, "\"; expected a file with bytes"));
+}
+
+}  // namespace
 
 absl::StatusOr<Machine> Machine::Create(
     const CounterScaling& scaling, const GuestTime::AfterWrite& after_write) {
-  const std::string_view image(
-      kvm_guest_image_begin,
-      static_cast<size_t>(kvm_guest_image_end - kvm_guest_image_begin));
-  absl::StatusOr<std::unique_ptr<Vm>> vm = Vm::Create(image);
+  const absl::StatusOr<std::string> image = GuestImage();
+  if (!image.ok()) return image.status();
+  absl::StatusOr<std::unique_ptr<Vm>> vm = Vm::Create(*image);
   if (!vm.ok()) return vm.status();
   absl::StatusOr<uint64_t> offset = (*vm)->TscOffset();
   if (!offset.ok()) return offset.status();
@@ -109,8 +129,9 @@ bool RunAll(const std::vector<Case>& cases) {
 }  // namespace
 }  // namespace vvar::kvm_guest
 
-int main() {
+int main(int argc, char** argv) {
   using namespace vvar::kvm_guest;
+  absl::ParseCommandLine(argc, argv);
   const bool time_is_good = RunAll(TimeCases());
   return RunAll(ParavirtCases()) && time_is_good ? 0 : 1;
 }
