@@ -21,6 +21,9 @@ using SeqToken = uint32_t;
 /// pointers have 32 bits; the sequence holds them together. Readers only load,
 /// so a read-only mapping serves them. Tests and models supply their own.
 struct PageMemory {
+  static uint8_t Load(const uint8_t& word) {
+    return __atomic_load_n(&word, __ATOMIC_RELAXED);
+  }
   static uint16_t Load(const uint16_t& word) {
     return __atomic_load_n(&word, __ATOMIC_RELAXED);
   }
@@ -44,6 +47,9 @@ struct PageMemory {
     return static_cast<int64_t>(Load(reinterpret_cast<const uint64_t&>(word)));
   }
 
+  static void Store(uint8_t& word, uint8_t value) {
+    __atomic_store_n(&word, value, __ATOMIC_RELAXED);
+  }
   static void Store(uint16_t& word, uint16_t value) {
     __atomic_store_n(&word, value, __ATOMIC_RELAXED);
   }

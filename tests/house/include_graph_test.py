@@ -139,7 +139,7 @@ def freestanding_headers_need_no_library(look):
 def build_files_say_the_same(look):
   """The deps of a header's target are the headers it includes."""
   target = re.compile(r'vvar_header\(\n(.*?)\n\)', re.DOTALL)
-  for folder in ("vvar", "clocks", "fallback", "hosted"):
+  for folder in ("vvar", "clocks", "fallback", "paravirt", "hosted"):
     headers = set(house.files(folder, suffixes=(".h",)))
     included = includes(folder)
     for match in target.finditer(house.read(folder + "/BUILD")):

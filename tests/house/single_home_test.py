@@ -35,6 +35,7 @@ FLOAT = re.compile(
 # Who starts a read of a sequence counter, and in how many places.
 READ_BEGIN_CALLERS = {
     "hosted/kernel_vvar_reference.h": 1,  # TryRead(): the kernel's own page.
+    "paravirt/foreign_page.h": 1,  # ReadForeign(): one copy, somebody else's.
     "vvar/reader.h": 1,    # ReadLine(): the dated latch.
     "vvar/seqcount.h": 1,  # Seqlock<T>::TryLoad(): the plain seqlock.
     "tools/dump.cc": 1,    # The page's words, of both slots at once.
