@@ -79,6 +79,7 @@ class GuestTime {
 
   /// The counter's rate in guest units. Units: Hz.
   uint64_t counter_hz() const { return discipline_->measured_hz(); }
+  Clock clock() const { return writer_.clock(); }
   uint64_t updates() const { return updates_.load(std::memory_order_relaxed); }
 
  private:

@@ -86,9 +86,9 @@ CaseResult KvmsWallClockIsInsideTheHostsBracket() {
     if (!status.ok()) return status;
     brackets.Add(before_ns, guest.realtime_ns, HostNs(CLOCK_REALTIME));
   }
-  return Judge(brackets.all_inside(),
-               absl::StrCat(brackets.Describe(), ", asked for ", guest.ns,
-                            " ns ago"));
+  return Judge(
+      brackets.all_inside(),
+      absl::StrCat(brackets.Describe(), ", asked for ", guest.ns, " ns ago"));
 }
 
 CaseResult HypervTimeIsInsideTheHostsBracket() {
@@ -170,11 +170,10 @@ CaseResult AGuestsOwnPageOnKvmclockIsInsideKvmsBracket() {
   status = BracketKvmclock(*machine, Command::kReadOwnPage,
                            &Exchange::monotonic_ns, &brackets);
   if (!status.ok()) return status;
-  return Judge(brackets.all_inside() && guest.publications > 0 &&
-                   guest.steps_back == 0,
-               absl::StrCat("MONOTONIC ", brackets.Describe(), ", ",
-                            guest.publications, " publications, ",
-                            guest.steps_back, " steps back"));
+  return Judge(
+      brackets.all_inside() && guest.publications > 0 && guest.steps_back == 0,
+      absl::StrCat("MONOTONIC ", brackets.Describe(), ", ", guest.publications,
+                   " publications, ", guest.steps_back, " steps back"));
 }
 
 }  // namespace

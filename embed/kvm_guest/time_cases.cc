@@ -52,13 +52,15 @@ CaseResult ExpectInside(Machine& machine) {
   if (!status.ok()) return status;
   const absl::StatusOr<uint64_t> offset = machine.vm->TscOffset();
   if (!offset.ok()) return offset.status();
-  return Judge(clocks.realtime.all_inside() && clocks.monotonic.all_inside() &&
-                   clocks.boottime.all_inside() &&
-                   machine.vm->exchange().steps_back == 0,
-               absl::StrCat("REALTIME ", clocks.realtime.Describe(), "; MONOTONIC ",
-                            clocks.monotonic.Describe(), "; BOOTTIME ", clocks.boottime.Describe(), "; TSC offset ", *offset,
-                            ", ", machine.time->counter_hz(), " Hz, ",
-                            machine.time->updates(), " updates"));
+  return Judge(
+      clocks.realtime.all_inside() && clocks.monotonic.all_inside() &&
+          clocks.boottime.all_inside() &&
+          machine.vm->exchange().steps_back == 0,
+      absl::StrCat("REALTIME ", clocks.realtime.Describe(), "; MONOTONIC ",
+                   clocks.monotonic.Describe(), "; BOOTTIME ",
+                   clocks.boottime.Describe(), "; TSC offset ", *offset, ", ",
+                   machine.time->counter_hz(), " Hz, ", machine.time->updates(),
+                   " updates"));
 }
 
 CaseResult TimeIsInsideTheHostsBracket() {

@@ -167,6 +167,12 @@ absl::Status Vm::SetCpuid() {
   if (ioctl(kvm_.get(), kGetSupportedCpuid, &cpuid) < 0) {
     return Failed("KVM_GET_SUPPORTED_CPUID");
   }
+  for (uint32_t i = 0; i < cpuid.count; ++i) {
+    // Source: Linux Documentation/virt/kvm/x86/cpuid.rst: CLOCKSOURCE2.
+    if (cpuid.entries[i].function == 0x4000'0001) {
+      offers_kvmclock_ = (cpuid.entries[i].eax >> 3 & 1) != 0;
+    }
+  }
   return ioctl(vcpu_.get(), kSetCpuid, &cpuid) < 0 ? Failed("KVM_SET_CPUID2")
                                                    : absl::OkStatus();
 }

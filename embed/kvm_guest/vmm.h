@@ -109,6 +109,8 @@ class Vm {
 
   /// The vCPU's TSC less the host's, as KVM has it now.
   absl::StatusOr<uint64_t> TscOffset() const;
+  /// Whether the guest may enable kvmclock by the newer MSRs.
+  bool offers_kvmclock() const { return offers_kvmclock_; }
   /// kvmclock of this moment. Units: ns.
   absl::StatusOr<uint64_t> KvmClockNs() const;
 
@@ -145,6 +147,7 @@ class Vm {
   std::vector<RefusedStore> stores_;
   std::function<bool(MsrAccess&)> msr_handler_;
   Ring ring_ = Ring::kUser;
+  bool offers_kvmclock_ = false;
 };
 
 }  // namespace vvar::kvm_guest
