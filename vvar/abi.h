@@ -144,7 +144,7 @@ struct vvar_header {
   uint32_t size;         /* of the page; a field is present iff it covers it */
   uint32_t counter_id;   /* VVAR_COUNTER_*; changes with the marker */
   uint32_t counter_bits; /* width of the counter, 2..64; likewise */
-  uint32_t features;     /* VVAR_FEATURE_* */
+  uint32_t features;     /* VVAR_FEATURE_*; may change */
   VVAR_U64 counter_hz;   /* nominal; 0 until it is measured; likewise */
   VVAR_U64 instance_id;  /* differs each time the page is created anew */
   uint32_t disruption_marker;    /* changes when past calibration is void */

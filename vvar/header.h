@@ -67,6 +67,14 @@ void ChangeCounter(vvar_page& page, uint32_t counter_id, uint32_t counter_bits,
                 Memory::Load(header.disruption_marker) + 1);
 }
 
+/// Returns whether user mode may read the counter. If not, who runs there asks
+/// for coarse clocks only: a read of any other would trap. A kernel changes
+/// this before the programs start that it is for. Context: any.
+template <class Memory = PageMemory>
+[[nodiscard]] bool UserMayReadCounter(const vvar_page& page) {
+  return (Memory::Load(page.header.features) & VVAR_FEATURE_USER_COUNTER) != 0;
+}
+
 /// Checks the words with which a page of time and one of offsets both begin.
 /// Ordering: magic is loaded first, with acquire: the writer stores it last.
 template <class Memory, class Header>

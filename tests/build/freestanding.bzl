@@ -10,7 +10,8 @@ compiler, and tests that the object needs nothing at run time either.
     )
 
 makes reader_freestanding_test_x86_64_gcc, ..._riscv32_clang and so on, and a
-test_suite of them all.
+test_suite of them all. freestanding_image() links such objects to a program for
+a machine without an operating system.
 """
 
 load("@rules_cc//cc/common:cc_info.bzl", "CcInfo")
@@ -33,6 +34,9 @@ _FLAGS = [
     "-Wshadow",
     "-Werror",
 ]
+
+# One linker for every machine.
+_LINKER = "ld.lld-19"
 
 # A bare target: without an operating system clang knows no libc. (Its C
 # headers it finds by itself.)
@@ -138,7 +142,7 @@ def _cross_object_impl(ctx):
         executable = compiler.path,
         arguments = [args],
         inputs = depset(
-            [ctx.file.src],
+            [ctx.file.src] + ctx.files.hdrs,
             transitive = [h.headers for h in headers],
         ),
         outputs = [object],
@@ -165,9 +169,135 @@ cross_object = rule(
         "compiler": attr.string(mandatory = True),
         "deps": attr.label_list(providers = [CcInfo]),
         "flags": attr.string_list(),
+        "hdrs": attr.label_list(allow_files = True),
         "src": attr.label(allow_single_file = [".cc", ".S"], mandatory = True),
     },
 )
+
+def _linked_image_impl(ctx):
+    image = ctx.actions.declare_file(ctx.label.name)
+    args = ctx.actions.args()
+    args.add("-T", ctx.file.script)
+    args.add_all(["-nostdlib", "-static", "--gc-sections", "--fatal-warnings"])
+    args.add("--oformat=" + ctx.attr.format)
+    args.add_all(ctx.files.objects)
+    args.add("-o", image)
+    ctx.actions.run(
+        executable = COMPILERS[_LINKER].path,
+        arguments = [args],
+        inputs = ctx.files.objects + [ctx.file.script],
+        outputs = [image],
+        env = {"LINKER_VERSION": COMPILERS[_LINKER].version},
+        mnemonic = "LinkImage",
+    )
+    return [DefaultInfo(
+        files = depset([image]),
+        runfiles = ctx.runfiles([image]),
+    )]
+
+linked_image = rule(
+    implementation = _linked_image_impl,
+    doc = "Objects of cross_object, linked as a linker script says.",
+    attrs = {
+        "format": attr.string(values = ["elf", "binary"], default = "elf"),
+        "objects": attr.label_list(mandatory = True),
+        "script": attr.label(allow_single_file = [".ld"], mandatory = True),
+    },
+)
+
+def _embedding_impl(ctx):
+    source = ctx.actions.declare_file(ctx.label.name + ".S")
+    ctx.actions.write(source, _EMBEDDING.format(
+        symbol = ctx.attr.symbol,
+        path = ctx.file.image.path,
+    ))
+    return [DefaultInfo(files = depset([source]))]
+
+# %progbits, because @ begins a comment for Arm.
+_EMBEDDING = """\
+  .section .note.GNU-stack, "", %progbits
+  .section .rodata.{symbol}, "a", %progbits
+  .balign 4096
+  .globl {symbol}, {symbol}_end
+{symbol}:
+  .incbin "{path}"
+{symbol}_end:
+"""
+
+embedding = rule(
+    implementation = _embedding_impl,
+    doc = "A source with an image's bytes between `symbol` and `symbol`_end.",
+    attrs = {
+        "image": attr.label(allow_single_file = True, mandatory = True),
+        "symbol": attr.string(mandatory = True),
+    },
+)
+
+def can_link(target, family):
+    """Returns the command that is missing for such an image, or None."""
+    for command in [getattr(TARGETS[target], family).command, _LINKER]:
+        if command not in COMPILERS:
+            return command
+    return None
+
+def freestanding_image(
+        name,
+        srcs,
+        script,
+        target,
+        family = "gcc",
+        deps = [],
+        hdrs = [],
+        copts = [],
+        embeds = {},
+        format = "elf",
+        **kwargs):
+    """A program for a bare machine. Range: can_link(target, family) is None.
+
+    Args:
+      name: the image's name.
+      srcs: .cc and .S files.
+      script: the linker script.
+      target: a key of TARGETS.
+      family: "gcc" or "clang".
+      deps: the libraries of the headers that srcs include.
+      hdrs: headers that srcs include and that are no library's.
+      copts: more flags.
+      embeds: {image: symbol}, other images whose bytes this one holds.
+      format: "elf" or "binary".
+      **kwargs: passed to the image.
+    """
+    compiler = _compiler_flags(target, family)
+    sources = [(src, []) for src in srcs]
+    for image, symbol in embeds.items():
+        source = "%s_%s" % (name, symbol)
+        embedding(
+            name = source,
+            testonly = True,
+            image = image,
+            symbol = symbol,
+        )
+        sources.append((source, [image]))
+    objects = []
+    for source, data in sources:
+        objects.append("%s_%s_object" % (name, source.split(":")[-1].replace(".", "_")))
+        cross_object(
+            name = objects[-1],
+            testonly = True,
+            src = source,
+            hdrs = hdrs + data,
+            compiler = compiler.command,
+            flags = compiler.flags + copts,
+            deps = deps,
+        )
+    linked_image(
+        name = name,
+        testonly = True,
+        objects = objects,
+        script = script,
+        format = format,
+        **kwargs
+    )
 
 def freestanding_object_test(name, src, target, family, deps = [], **kwargs):
     """Tests that a source becomes an object without undefined symbols.

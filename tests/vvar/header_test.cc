@@ -62,6 +62,13 @@ TEST(FormatPageTest, SaysWhatThePageIs) {
   EXPECT_EQ(header.coarse_resolution_ns, 1'000'000u);
 }
 
+TEST(FormatPageTest, UserModeMayReadTheCounterIfThePageSaysSo) {
+  vvar_page page = GoodPage();
+  EXPECT_TRUE(UserMayReadCounter(page));
+  page.header.features = ~VVAR_FEATURE_USER_COUNTER;
+  EXPECT_FALSE(UserMayReadCounter(page));
+}
+
 TEST(FormatPageTest, MagicComesLastWithRelease) {
   vvar_page page = {};
   MemoryScript script;
