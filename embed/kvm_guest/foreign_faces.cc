@@ -10,9 +10,10 @@
 #include <utility>
 
 #include "absl/status/statusor.h"
-#include "hosted/counter.h"
+#include "vvar/abi.h"
 #include "vvar/reader.h"
 #include "vvar/scale.h"
+#include "vvar/seqcount.h"
 #include "vvar/wide.h"
 
 namespace vvar::kvm_guest {

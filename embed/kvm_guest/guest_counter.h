@@ -19,12 +19,23 @@ namespace vvar::kvm_guest {
 /// fractional bits); AMD APM vol. 2, "TSC Ratio MSR", has 32 of them.
 struct CounterScaling {
   static constexpr uint64_t kOne = uint64_t{1} << 48;
+
   uint64_t multiplier = kOne;
   uint64_t offset = 0;
 
   constexpr uint64_t FromHost(uint64_t host) const {
-    return (MultiplyHigh(host, multiplier) << 16 | host * multiplier >> 48) +
-           offset;
+    return Product(host) + offset;
+  }
+  /// Returns this scaling of a counter that is `ahead` of the host's, or behind
+  /// it, already. Error: a cycle. Range: neither of the two wraps.
+  constexpr CounterScaling Of(int64_t ahead) const {
+    const uint64_t by = Product(Magnitude(ahead));
+    return {multiplier, ahead < 0 ? offset - by : offset + by};
+  }
+
+ private:
+  constexpr uint64_t Product(uint64_t host) const {
+    return MultiplyHigh(host, multiplier) << 16 | host * multiplier >> 48;
   }
 };
 

@@ -61,13 +61,13 @@ absl::StatusOr<Machine> Machine::Create(
   if (!mapped.ok()) return mapped;
   (*vm)->exchange().multiplier = scaling.multiplier;
   (*vm)->exchange().offset = scaling.offset;
-  CounterScaling guest = scaling;
-  guest.offset += *offset;
   Machine machine;
   machine.vm = *std::move(vm);
   machine.page = *std::move(page);
-  machine.time = std::make_unique<GuestTime>(machine.page.bytes(),
-                                             NativeClock(), guest, after_write);
+  // What KVM made of it, and what the guest does with that.
+  const CounterScaling from_host = scaling.Of(static_cast<int64_t>(*offset));
+  machine.time = std::make_unique<GuestTime>(
+      machine.page.bytes(), NativeClock(), from_host, after_write);
   return machine;
 }
 

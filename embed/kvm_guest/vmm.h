@@ -20,45 +20,9 @@
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
 #include "embed/kvm_guest/exchange.h"
+#include "embed/kvm_guest/mapping.h"
 
 namespace vvar::kvm_guest {
-
-/// A file descriptor that is closed. Move-only.
-class Descriptor {
- public:
-  explicit Descriptor(int fd = -1) : fd_(fd) {}
-  Descriptor(Descriptor&& other) noexcept : fd_(std::exchange(other.fd_, -1)) {}
-  Descriptor& operator=(Descriptor&& other) noexcept {
-    std::swap(fd_, other.fd_);
-    return *this;
-  }
-  ~Descriptor();
-  int get() const { return fd_; }
-
- private:
-  int fd_;
-};
-
-/// A mapping that is unmapped. Move-only.
-class Mapping {
- public:
-  Mapping() = default;
-  /// Error: Internal, naming `what`. `fd` -1: memory of its own.
-  static absl::StatusOr<Mapping> Map(size_t size, int protection, int fd,
-                                     const char* what);
-  Mapping(Mapping&& other) noexcept { *this = std::move(other); }
-  Mapping& operator=(Mapping&& other) noexcept {
-    std::swap(address_, other.address_);
-    std::swap(size_, other.size_);
-    return *this;
-  }
-  ~Mapping();
-  void* address() const { return address_; }
-
- private:
-  void* address_ = nullptr;
-  size_t size_ = 0;
-};
 
 enum class Ring { kKernel = 0, kUser = 3 };
 

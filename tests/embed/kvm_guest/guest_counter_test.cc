@@ -49,6 +49,22 @@ TEST(GuestCounterTest, ScalesAsTheHardwareDoes) {
   }
 }
 
+TEST(GuestCounterTest, IsThatOfACounterWithAnOffset) {
+  support::EdgyRandom random(49);
+  for (int i = 0; i < 100'000; ++i) {
+    const uint64_t host = uint64_t{1} << 61 | random.Edgy(61);
+    const int64_t ahead = random.EdgySigned(60);
+    for (const auto& row : kRows) {
+      const uint64_t direct =
+          row.scaling.FromHost(host + static_cast<uint64_t>(ahead));
+      const auto off =
+          static_cast<int64_t>(row.scaling.Of(ahead).FromHost(host) - direct);
+      ASSERT_LE(off < 0 ? -off : off, 1)
+          << row.name << ": " << host << " + " << ahead;
+    }
+  }
+}
+
 // Trap: T33
 TEST(GuestCounterTest, LinesAreInGuestUnits) {
   for (const auto& row : kRows) {
