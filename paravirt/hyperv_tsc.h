@@ -53,6 +53,12 @@ struct HypervTscLine {
                                    const HypervTscLine&) = default;
 };
 
+/// Returns the line of this scale that shows `ticks` at `tsc`.
+constexpr HypervTscLine HypervLineThrough(uint64_t scale, uint64_t tsc,
+                                          uint64_t ticks) {
+  return {scale, ticks - MultiplyHigh(tsc, scale)};
+}
+
 /// Finds the scale of a TSC. Returns whether it fits: above 10 MHz.
 /// Error: truncation: 1 tick in 2^64 cycles, towards slower.
 [[nodiscard]] constexpr bool HypervScaleFromHz(uint64_t hz, uint64_t* scale) {

@@ -239,7 +239,7 @@ class VmclockWriter {
     Words::Store(page_->version, kVmclockVersion);
     Words::Store(page_->counter_id, kVmclockNoCounter);
     Words::Store(page_->time_type, uint8_t{0});
-    Store(VmclockLine{});
+    Store(kNothing);
     WriteClose<Words>(page_->seq_count, odd);
     Words::StoreRelease(page_->magic, kVmclockMagic);
   }
@@ -251,22 +251,20 @@ class VmclockWriter {
     WriteClose<Words>(page_->seq_count, odd);
   }
 
-  /// Publishes `line`, moved forward if it is behind `last`, which the region
-  /// shows, when nobody reads that any more: what TIME_MONOTONIC promises.
-  /// Returns it as published, with that flag.
+  /// Publishes `*line`, and has moved it forward if it is behind `last`, which
+  /// the region shows, when nobody reads that any more: what TIME_MONOTONIC
+  /// promises, and the flag says.
   /// Ordering: `clock` counts in the guest's units; it is read after the region
   /// is being updated, so no read of `last` was later.
   template <ClockSource Clock>
-  VmclockLine PublishAfter(const VmclockLine& last, const VmclockLine& line,
-                           const Clock& clock) {
-    VmclockLine next = line;
-    next.flags |= kVmclockTimeMonotonic;
-    const SeqToken odd = Open(Clock::kCounterId, next);
+  void PublishAfter(const VmclockLine& last, VmclockLine* line,
+                    const Clock& clock) {
+    line->flags |= kVmclockTimeMonotonic;
+    const SeqToken odd = Open(Clock::kCounterId, *line);
     const uint64_t cycles = clock.ReadAfterStores();
-    next.line = NotBefore(line.line, cycles, last.line.At(cycles));
-    Store(next);
+    line->line = NotBefore(line->line, cycles, last.line.At(cycles));
+    Store(*line);
     WriteClose<Words>(page_->seq_count, odd);
-    return next;
   }
 
   /// Says that the counter is not to be used, and why: the marker and the
@@ -275,6 +273,7 @@ class VmclockWriter {
 
  private:
   using Words = LittleEndian<Memory>;
+  static constexpr VmclockLine kNothing = {};
 
   SeqToken Open(uint32_t counter_id, const VmclockLine& line) {
     const SeqToken odd = WriteOpen<Words>(page_->seq_count);
