@@ -31,8 +31,8 @@ def _kernel(name, srcs, script, target, family, user_start, user_copts):
         script = "//embed/kernel:user.ld",
         target = target,
         family = family,
+        linkopts = ["-static", "--oformat=binary"],
         deps = _DEPS,
-        format = "binary",
     )
     freestanding_image(
         name = name,

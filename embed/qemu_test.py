@@ -17,7 +17,15 @@ import time
 _RISCV = ["qemu-system-riscv64", "-M", "virt", "-nographic"]
 _NO_FIRMWARE = ["-bios", "none", "-device", "loader,file={image}", "-device",
                 "loader,addr=0x80200100,cpu-num=0"]
+_ARM = ["qemu-system-aarch64", "-M", "virt", "-cpu", "max", "-nographic",
+        "-semihosting"]
 KERNELS = {
+    "aarch64_kernel": (_ARM, {
+        "two_cpus": ["-kernel", "{image}", "-smp", "2"],
+        "el2": ["-kernel", "{image}", "-M", "virtualization=on", "-smp", "2"],
+        "cortex_a72": ["-kernel", "{image}", "-cpu", "cortex-a72"],
+        "icount": ["-kernel", "{image}", "-icount", "shift=3,sleep=off"],
+    }, 0),
     "riscv_kernel": (_RISCV, {
         "two_cpus": [*_NO_FIRMWARE, "-device",
                      "loader,addr=0x80200100,cpu-num=1", "-smp", "2"],

@@ -10,6 +10,7 @@ _COMMANDS = [
     "aarch64-linux-gnu-g++",
     "arm-linux-gnueabihf-g++",
     "clang++-19",
+    "ld.bfd",
     "ld.lld-19",
     "riscv64-linux-gnu-g++",
     "x86_64-linux-gnu-g++",

@@ -10,6 +10,9 @@
 #include <utility>
 
 #include "absl/status/statusor.h"
+#include "paravirt/conversion.h"
+#include "paravirt/frac_time.h"
+#include "paravirt/vmclock_line.h"
 #include "vvar/abi.h"
 #include "vvar/reader.h"
 #include "vvar/scale.h"
@@ -19,28 +22,16 @@
 namespace vvar::kvm_guest {
 namespace {
 
-// What one part of the line's resolution is of a second. Bound: 10^9 << 34.
-uint64_t PartsPerSec(const Line& line) { return kNsPerSec << line.scale.shift; }
-
-// The line from `now` on, which is before it begins: VMClock's has no line
-// before it, and its readers take a counter before it as at it. What the
-// guest's clock does in between differs by the lead * the change of slope.
-FracLine ToFracLine(const Line& line, uint32_t base, uint64_t now) {
-  const uint64_t parts = PartsPerSec(line);
-  const uint32_t mult = line.ScaleOf(base).mult;
-  // As many bits as fit: mult * 2^shift < parts.
-  uint32_t shift = 0;
-  while (uint64_t{mult} << (shift + 1) < parts) ++shift;
-  const Timebase& at = line.base[base];
-  FracLine frac = {
-      now,
-      {static_cast<uint64_t>(at.sec),
-       QuotientWide({at.nsec_shifted, 0}, parts).low},
-      {QuotientWide({uint64_t{mult} << shift, 0}, parts).low, shift}};
-  const Uint128 ahead = frac.Span(line.cycle_start, frac.period.frac_sec);
-  const Uint128 time = SubtractWide({frac.time.sec, frac.time.frac_sec}, ahead);
-  frac.time = {time.high, time.low};
-  return frac;
+// `line` from `now` on, which is before it begins. VMClock's readers have no
+// line before it, and take a counter before it as at it. What the guest's
+// clocks do in between differs by the lead * the change of slope.
+FracLine DatedBack(FracLine line, uint64_t now) {
+  const uint64_t start = line.counter_value;
+  line.counter_value = now;
+  const Uint128 ahead = line.Span(start, line.period.frac_sec);
+  const Uint128 time = SubtractWide({line.time.sec, line.time.frac_sec}, ahead);
+  line.time = {time.high, time.low};
+  return line;
 }
 
 }  // namespace
@@ -95,31 +86,25 @@ bool HypervFace::MovePage(uint64_t value) {
   return true;
 }
 
-// Error: below a tick, towards the past.
-HypervTscLine HypervFace::Convert(const Line& line) const {
-  const Timebase& base = line.base[VVAR_BASE_MONOTONIC];
-  const uint64_t since_ns =
-      TimespecToNs(TimebaseToTimespec(base, line.scale.shift)) - made_ns_;
-  HypervTscLine hyperv;
-  // Bound: mult < 2^32, so that the quotient is below 2^64 above 10 MHz.
-  hyperv.scale =
-      QuotientWide({line.scale.mult, 0}, kNsPerHypervTick << line.scale.shift)
-          .low;
-  hyperv.offset = 0;
-  hyperv.offset =
-      DivideU64(since_ns, kNsPerHypervTick) - hyperv.TicksAt(line.cycle_start);
-  return hyperv;
-}
-
+// MONOTONIC since the partition was made. The absolute counter is scaled, so a
+// line that begins in the future is one already.
 void HypervFace::Publish(const Line& line) {
-  const HypervTscLine next = Convert(line);
+  ClockLine since = ClockLineOf(line, VVAR_BASE_MONOTONIC);
+  const Timespec made = NsToTimespec(static_cast<int64_t>(made_ns_));
+  since.base = Subtract(since.base, TimespecToTimebase(made, line.scale.shift),
+                        line.scale.shift);
+  HypervTscLine next;
+  LineError error;
+  const bool fits = ToHyperv(since, line.cycle_start, &next, &error);
   const std::lock_guard<std::mutex> lock(mutex_);
-  if (!writer_.has_value() || !last_.has_value()) {
+  if (!fits) {
+    if (writer_.has_value()) writer_->Withdraw();
+  } else if (!writer_.has_value() || !last_.has_value()) {
     last_ = next;
-    return;
+  } else {
+    last_ = writer_->PublishAfter(*last_, next, machine_->time->clock());
+    ++publications_;
   }
-  last_ = writer_->PublishAfter(*last_, next, machine_->time->clock());
-  ++publications_;
 }
 
 void HypervFace::Withdraw() {
@@ -146,29 +131,19 @@ absl::Status VmclockFace::Serve(Machine& machine) {
   writer_.emplace(static_cast<vmclock_abi*>(mapping_.address()),
                   VmclockTaiSign::kUtcMinusTai);
   writer_->Format(VVAR_PAGE_SIZE);
+  machine.time->TrustHost();
   return machine.vm->MapReadOnly(kVmclockPage, fd_.get());
 }
 
 void VmclockFace::Publish(const Line& line) {
+  const GuestTime::Clock clock = machine_->time->clock();
   VmclockLine next = {};
-  next.line = ToFracLine(line, VVAR_BASE_TAI, machine_->time->clock().Read());
-  next.time_type = VmclockTimeType::kTai;
-  next.tai_offset_sec = line.tai_offset_sec;
-  next.time_maxerror_ns = line.error_ns;
-  next.period_maxerror = QuotientWide(MultiplyWide(next.line.period.frac_sec,
-                                                   line.error_growth_ppb),
-                                      kNsPerSec)
-                             .low +
-                         1;
-  next.flags = kVmclockTaiOffsetValid | kVmclockTimeMaxerrorValid |
-               kVmclockPeriodMaxerrorValid;
-  next.clock_status = line.status == ClockStatus::kSynchronised
-                          ? VmclockClockStatus::kSynchronised
-                          : VmclockClockStatus::kFreeRunning;
+  if (!ToVmclock(line, line.cycle_start, &next)) return;
+  next.line = DatedBack(next.line, clock.Read());
   next.disruption_marker =
       PageMemory::Load(machine_->page.bytes().header.disruption_marker);
   if (last_.has_value()) {
-    last_ = writer_->PublishAfter(*last_, next, machine_->time->clock());
+    last_ = writer_->PublishAfter(*last_, next, clock);
   } else {
     writer_->Publish(GuestTime::Clock::kCounterId, next);
     last_ = next;

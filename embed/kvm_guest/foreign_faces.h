@@ -46,7 +46,6 @@ class HypervFace {
  private:
   bool Answer(MsrAccess& access);
   bool MovePage(uint64_t value);
-  HypervTscLine Convert(const Line& line) const;
 
   Machine* machine_ = nullptr;
   uint64_t made_ns_ = 0;
@@ -59,7 +58,8 @@ class HypervFace {
   uint64_t publications_ = 0;
 };
 
-/// A VMClock region in a read-only slot at kVmclockPage.
+/// A VMClock region in a read-only slot at kVmclockPage, of a guest whose truth
+/// is its host's clock.
 class VmclockFace {
  public:
   absl::Status Serve(Machine& machine);

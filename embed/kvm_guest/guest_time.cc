@@ -35,6 +35,15 @@ hosted::Bracket GuestReference::Read(ClockId clock) {
           host.ns - ahead_ns};
 }
 
+hosted::ReferenceQuality GuestReference::Quality() {
+  hosted::ReferenceQuality quality = kernel_.Quality();
+  if (trusts_host_) {
+    quality.synchronised = true;
+    quality.max_error_ns = 0;
+  }
+  return quality;
+}
+
 GuestTime::GuestTime(vvar_page& page, NativeClock host,
                      const CounterScaling& scaling, AfterWrite after_write)
     : page_(page),

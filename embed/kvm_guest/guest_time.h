@@ -38,13 +38,15 @@ class GuestReference : public hosted::Reference {
   GuestReference(NativeClock host, const CounterScaling& scaling)
       : kernel_(host), scaling_(scaling) {}
   hosted::Bracket Read(ClockId clock) override;
-  hosted::ReferenceQuality Quality() override { return kernel_.Quality(); }
+  hosted::ReferenceQuality Quality() override;
+  void TrustHost() { trusts_host_ = true; }
   void SetAhead(const Ahead& ahead) { ahead_ = ahead; }
 
  private:
   hosted::KernelReference kernel_;
   CounterScaling scaling_;
   Ahead ahead_;
+  bool trusts_host_ = false;
 };
 
 /// The writer of one guest's page. Its thread runs from Start() or Resume() to
@@ -64,6 +66,10 @@ class GuestTime {
   ~GuestTime() { Stop(); }
   GuestTime(const GuestTime&) = delete;
   GuestTime& operator=(const GuestTime&) = delete;
+
+  /// Has error bounds be against the host's clocks, whatever the kernel says of
+  /// theirs against UTC. Range: before Start() or Resume().
+  void TrustHost() { reference_.TrustHost(); }
 
   /// Starts the guest's clocks where the host's are.
   void Start();

@@ -177,17 +177,22 @@ cross_object = rule(
 def _linked_image_impl(ctx):
     image = ctx.actions.declare_file(ctx.label.name)
     args = ctx.actions.args()
+    linker = COMPILERS[ctx.attr.linker]
+    scripts = [ctx.file.script]
     args.add("-T", ctx.file.script)
-    args.add_all(["-nostdlib", "-static", "--gc-sections", "--fatal-warnings"])
-    args.add("--oformat=" + ctx.attr.format)
+    args.add_all(["-nostdlib", "--gc-sections", "--fatal-warnings"])
+    args.add_all(ctx.attr.linkopts)
+    if ctx.file.version_script:
+        args.add(ctx.file.version_script, format = "--version-script=%s")
+        scripts.append(ctx.file.version_script)
     args.add_all(ctx.files.objects)
     args.add("-o", image)
     ctx.actions.run(
-        executable = COMPILERS[_LINKER].path,
+        executable = linker.path,
         arguments = [args],
-        inputs = ctx.files.objects + [ctx.file.script],
+        inputs = ctx.files.objects + scripts,
         outputs = [image],
-        env = {"LINKER_VERSION": COMPILERS[_LINKER].version},
+        env = {"LINKER_VERSION": linker.version},
         mnemonic = "LinkImage",
     )
     return [DefaultInfo(
@@ -199,9 +204,11 @@ linked_image = rule(
     implementation = _linked_image_impl,
     doc = "Objects of cross_object, linked as a linker script says.",
     attrs = {
-        "format": attr.string(values = ["elf", "binary"], default = "elf"),
+        "linker": attr.string(mandatory = True),
+        "linkopts": attr.string_list(),
         "objects": attr.label_list(mandatory = True),
         "script": attr.label(allow_single_file = [".ld"], mandatory = True),
+        "version_script": attr.label(allow_single_file = [".map"]),
     },
 )
 
@@ -233,9 +240,9 @@ embedding = rule(
     },
 )
 
-def can_link(target, family):
+def can_link(target, family, linker = _LINKER):
     """Returns the command that is missing for such an image, or None."""
-    for command in [getattr(TARGETS[target], family).command, _LINKER]:
+    for command in [getattr(TARGETS[target], family).command, linker]:
         if command not in COMPILERS:
             return command
     return None
@@ -250,7 +257,10 @@ def freestanding_image(
         hdrs = [],
         copts = [],
         embeds = {},
-        format = "elf",
+        linkopts = ["-static"],
+        linker = _LINKER,
+        version_script = None,
+        testonly = True,
         **kwargs):
     """A program for a bare machine. Range: can_link(target, family) is None.
 
@@ -264,7 +274,10 @@ def freestanding_image(
       hdrs: headers that srcs include and that are no library's.
       copts: more flags.
       embeds: {image: symbol}, other images whose bytes this one holds.
-      format: "elf" or "binary".
+      linkopts: more of the linker's.
+      linker: a key of COMPILERS.
+      version_script: which symbols it exports, and as what version.
+      testonly: whether only tests may use it.
       **kwargs: passed to the image.
     """
     compiler = _compiler_flags(target, family)
@@ -273,7 +286,7 @@ def freestanding_image(
         source = "%s_%s" % (name, symbol)
         embedding(
             name = source,
-            testonly = True,
+            testonly = testonly,
             image = image,
             symbol = symbol,
         )
@@ -283,7 +296,7 @@ def freestanding_image(
         objects.append("%s_%s_object" % (name, source.split(":")[-1].replace(".", "_")))
         cross_object(
             name = objects[-1],
-            testonly = True,
+            testonly = testonly,
             src = source,
             hdrs = hdrs + data,
             compiler = compiler.command,
@@ -292,10 +305,12 @@ def freestanding_image(
         )
     linked_image(
         name = name,
-        testonly = True,
+        testonly = testonly,
+        linker = linker,
+        linkopts = linkopts,
         objects = objects,
         script = script,
-        format = format,
+        version_script = version_script,
         **kwargs
     )
 

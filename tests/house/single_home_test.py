@@ -21,13 +21,14 @@ ORDERING = re.compile(
 ORDERING_HOME = {"vvar/seqcount.h"}
 
 ASM = re.compile(r"\basm\b|__asm")
-ASM_HOMES = {"clocks/arm_cntvct.h", "clocks/riscv_time.h", "clocks/x86_tsc.h",
-             "fallback/syscall.h"}
+ASM_HOMES = {"clocks/arm_cntvct.h", "clocks/cpu_id.h", "clocks/riscv_time.h",
+             "clocks/x86_tsc.h", "fallback/syscall.h"}
 
 ARCHITECTURE = re.compile(
     r"__(x86_64|i[3-6]86|amd64|aarch64|arm|ARM|thumb|riscv|powerpc|ppc|s390|"
     r"loongarch|mips|sparc|ILP32|LP64)\w*|_M_(X64|IX86|ARM)")
-ARCHITECTURE_HOMES = {"clocks/native.h", "fallback/syscall.h"}
+ARCHITECTURE_HOMES = {"clocks/cpu_id.h", "clocks/native.h",
+                      "fallback/syscall.h"}
 
 FLOAT = re.compile(
     r"\b(float|double)\b|\b\d[\d']*(\.\d|\.(?!\w)|e[+-]?\d)|(?<![\w.])\.\d")

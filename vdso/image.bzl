@@ -1,0 +1,73 @@
+"""vDSO images, from the sources of this folder."""
+
+load("//tests/build:freestanding.bzl", "can_link", "freestanding_image")
+
+_DEPS = [
+    "//clocks:cpu_id",
+    "//clocks:native",
+    "//fallback:syscall",
+    "//vvar:clock_table",
+    "//vvar:header",
+    "//vvar:offset",
+    "//vvar:page",
+    "//vvar:reader",
+    "//vvar:seqcount",
+    "//vvar:timebase",
+]
+
+# Landing pads, for kernels that ask for them of whatever is mapped.
+_LANDING_PADS = {
+    "aarch64": ["-mbranch-protection=bti"],
+    "riscv64": [],
+    "x86_64": ["-fcf-protection=branch"],
+}
+
+def vdso_image(name, target, family, linker, **kwargs):
+    """An image. Returns the command that is missing for it, or None.
+
+    Args:
+      name: the image's name.
+      target: a key of freestanding.bzl's TARGETS.
+      family: "gcc" or "clang".
+      linker: "ld.lld-19", or "ld.bfd", which knows x86-64 only.
+      **kwargs: passed to the image.
+    """
+    missing = can_link(target, family, linker)
+    if missing:
+        return missing
+    freestanding_image(
+        name = name,
+        srcs = ["//vdso:%s.cc" % target],
+        hdrs = ["//vdso:image.h"],
+        copts = [
+            "-fPIC",
+            "-fvisibility=hidden",
+            # A table of jumps is a table of addresses.
+            "-fno-jump-tables",
+            # For debuggers that stop anywhere in it.
+            "-fasynchronous-unwind-tables",
+        ] + _LANDING_PADS[target],
+        script = "//vdso:image.ld",
+        target = target,
+        family = family,
+        linker = linker,
+        linkopts = [
+            "-shared",
+            "-soname",
+            "linux-vdso.so.1",
+            "-Bsymbolic",
+            # musl and Go look for DT_HASH; with the other one alone they would
+            # make system calls and never say so.
+            "--hash-style=both",
+            "-zmax-page-size=4096",
+            "-znoexecstack",
+            "--no-undefined",
+            "--eh-frame-hdr",
+            # Of the contents: the bytes stay the same from build to build.
+            "--build-id=sha1",
+        ],
+        version_script = "//vdso:%s.map" % target,
+        deps = _DEPS,
+        **kwargs
+    )
+    return None

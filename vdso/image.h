@@ -1,0 +1,137 @@
+// SPDX-License-Identifier: MIT
+//
+// What the functions of a vDSO image do, on any ISA: the page, else the raw
+// system call. Included by <isa>.cc alone, which gives them the system's names.
+// No writable data, no TLS, no call out, no pointer that a loader would have to
+// relocate; errors are Linux's: 0 or -errno, a bad pointer faults.
+#ifndef VVAR_VDSO_IMAGE_H_
+#define VVAR_VDSO_IMAGE_H_
+
+#include <stdint.h>
+
+#include "clocks/cpu_id.h"
+#include "clocks/native.h"
+#include "fallback/syscall.h"
+#include "vvar/clock_table.h"
+#include "vvar/header.h"
+#include "vvar/offset.h"
+#include "vvar/page.h"
+#include "vvar/reader.h"
+#include "vvar/seqcount.h"
+#include "vvar/timebase.h"
+
+// Mapped at fixed distances before the image (image.ld). All zero is a page
+// that answers nothing, and the initial namespace. Hidden, or compilers would
+// reach them through a table of addresses.
+extern "C" {
+[[gnu::visibility("hidden")]] extern const vvar_page vvar_image_page;
+[[gnu::visibility("hidden")]] extern const vvar_offsets vvar_image_offsets;
+}
+
+namespace vvar::vdso {
+
+using ImageReader = Reader<NativeClock, PageMemory, OffsetPage<>>;
+
+[[gnu::always_inline]] inline ImageReader PageReader() {
+  return ImageReader(&vvar_image_page.timeline[0], NativeClock(),
+                     OffsetPage<>(&vvar_image_offsets));
+}
+
+/// A function of its own, so that no reader of ReadPage()'s needs an address.
+[[gnu::noinline]] inline bool PageIsLive() {
+  return PageReader().Age().status == ReadStatus::kOk;
+}
+
+/// Reads a clock of the page. Returns whether it answers. Who may not read the
+/// counter does not try; a coarse clock does not show that its writer died, so
+/// who may read the counter looks at the page's age.
+[[gnu::always_inline]] inline bool ReadPage(int32_t id, Timespec* time) {
+  const auto clock = static_cast<ClockId>(id);
+  const ImageReader reader = PageReader();
+  if (!UserMayReadCounter(vvar_image_page)) [[unlikely]] {
+    if (reader.NeedsCounter(clock)) return false;
+  } else if (kClocks.RowOf(clock).kind == RowKind::kCoarse) {
+    if (!PageIsLive()) return false;
+  }
+  const TimespecReading reading = reader.NowTimespec(clock);
+  *time = {reading.sec, reading.nsec};
+  return reading.ok();
+}
+
+[[gnu::always_inline]] inline int32_t ClockGettime(
+    int32_t id, fallback::KernelOldTimespec* now) {
+  Timespec time;
+  if (!ReadPage(id, &time)) [[unlikely]] {
+    return fallback::CallKernel(fallback::kSyscalls.clock_gettime, id, now);
+  }
+  now->tv_sec = static_cast<intptr_t>(time.sec);
+  now->tv_nsec = static_cast<intptr_t>(time.nsec);
+  return 0;
+}
+
+[[gnu::always_inline]] inline int32_t ClockGetres(
+    int32_t id, fallback::KernelOldTimespec* step) {
+  const vvar_header& header = vvar_image_page.header;
+  const RowKind kind = kClocks.RowOf(static_cast<ClockId>(id)).kind;
+  uint32_t step_ns = 0;  // What a page says that nobody made.
+  if (kind == RowKind::kPrecise) {
+    step_ns = PageMemory::Load(header.resolution_ns);
+  } else if (kind == RowKind::kCoarse) {
+    step_ns = PageMemory::Load(header.coarse_resolution_ns);
+  }
+  if (step_ns == 0) {
+    return fallback::CallKernel(fallback::kSyscalls.clock_getres, id, step);
+  }
+  if (step != nullptr) {
+    step->tv_sec = 0;
+    step->tv_nsec = static_cast<intptr_t>(step_ns);
+  }
+  return 0;
+}
+
+[[gnu::always_inline]] inline int32_t Gettimeofday(
+    fallback::KernelTimeval* now, fallback::KernelTimezone* zone) {
+  if (now != nullptr) {
+    Timespec time;
+    if (!ReadPage(VVAR_CLOCK_REALTIME, &time)) [[unlikely]] {
+      return fallback::Gettimeofday(now, zone);
+    }
+    now->tv_sec = static_cast<intptr_t>(time.sec);
+    now->tv_usec = static_cast<intptr_t>(time.nsec / 1'000);
+  }
+  if (zone != nullptr) {
+    const vvar_header& header = vvar_image_page.header;
+    if (PageMemory::Load(header.magic) != VVAR_MAGIC) [[unlikely]] {
+      return fallback::Gettimeofday(nullptr, zone);
+    }
+    zone->tz_minuteswest = PageMemory::Load(header.tz_minuteswest);
+    zone->tz_dsttime = PageMemory::Load(header.tz_dsttime);
+  }
+  return 0;
+}
+
+/// The seconds of the last publication, as Linux's: never above
+/// gettimeofday()'s and up to an update interval behind.
+[[gnu::always_inline]] inline intptr_t Time(intptr_t* now) {
+  Timespec time;
+  if (!ReadPage(VVAR_CLOCK_REALTIME_COARSE, &time)) [[unlikely]] {
+    return fallback::Time(now);
+  }
+  if (now != nullptr) *now = static_cast<intptr_t>(time.sec);
+  return static_cast<intptr_t>(time.sec);
+}
+
+[[gnu::always_inline]] inline int32_t GetCpu(uint32_t* cpu, uint32_t* node) {
+  if constexpr (kCpuIdNeedsNoCall) {
+    const CpuId id = ReadCpuId();
+    if (cpu != nullptr) *cpu = id.cpu;
+    if (node != nullptr) *node = id.node;
+    return 0;
+  } else {
+    return fallback::GetCpu(cpu, node);
+  }
+}
+
+}  // namespace vvar::vdso
+
+#endif  // VVAR_VDSO_IMAGE_H_

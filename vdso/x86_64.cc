@@ -1,0 +1,48 @@
+// SPDX-License-Identifier: MIT
+//
+// The image for x86-64, by the names of Linux's own. The plain ones are weak,
+// as there: no program of that name is to be kept out. Source: Linux,
+// arch/x86/entry/vdso/vdso.lds.S, vclock_gettime.c, vgetcpu.c.
+#include <stdint.h>
+
+#include "fallback/syscall.h"
+#include "vdso/image.h"
+
+namespace fallback = vvar::fallback;
+
+#define VVAR_ALIAS(type, name, parameters) \
+  extern "C"                               \
+      [[gnu::weak,                         \
+        gnu::alias("__vdso_" #name)]] VVAR_EXPORTED type name parameters
+#define VVAR_EXPORTED [[gnu::visibility("default")]]
+
+extern "C" {
+
+VVAR_EXPORTED int32_t __vdso_clock_gettime(int32_t id,
+                                           fallback::KernelOldTimespec* now) {
+  return vvar::vdso::ClockGettime(id, now);
+}
+VVAR_EXPORTED int32_t __vdso_clock_getres(int32_t id,
+                                          fallback::KernelOldTimespec* step) {
+  return vvar::vdso::ClockGetres(id, step);
+}
+VVAR_EXPORTED int32_t __vdso_gettimeofday(fallback::KernelTimeval* now,
+                                          fallback::KernelTimezone* zone) {
+  return vvar::vdso::Gettimeofday(now, zone);
+}
+VVAR_EXPORTED intptr_t __vdso_time(intptr_t* now) {
+  return vvar::vdso::Time(now);
+}
+VVAR_EXPORTED int32_t __vdso_getcpu(uint32_t* cpu, uint32_t* node,
+                                    void* /*unused*/) {
+  return vvar::vdso::GetCpu(cpu, node);
+}
+
+}  // extern "C"
+
+VVAR_ALIAS(int32_t, clock_gettime, (int32_t, fallback::KernelOldTimespec*));
+VVAR_ALIAS(int32_t, clock_getres, (int32_t, fallback::KernelOldTimespec*));
+VVAR_ALIAS(int32_t, gettimeofday,
+           (fallback::KernelTimeval*, fallback::KernelTimezone*));
+VVAR_ALIAS(intptr_t, time, (intptr_t*));
+VVAR_ALIAS(int32_t, getcpu, (uint32_t*, uint32_t*, void*));
