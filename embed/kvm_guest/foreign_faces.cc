@@ -143,11 +143,11 @@ void VmclockFace::Publish(const Line& line) {
   next.disruption_marker =
       PageMemory::Load(machine_->page.bytes().header.disruption_marker);
   if (last_.has_value()) {
-    last_ = writer_->PublishAfter(*last_, next, clock);
+    writer_->PublishAfter(*last_, &next, clock);
   } else {
     writer_->Publish(GuestTime::Clock::kCounterId, next);
-    last_ = next;
   }
+  last_ = next;
 }
 
 }  // namespace vvar::kvm_guest
