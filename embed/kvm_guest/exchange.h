@@ -35,7 +35,7 @@ enum class Command : uint32_t {
   kWriteMsr,      ///< Ring 0: WRMSR `address`, `argument`.
   kReadPvclock,   ///< kvmclock into `ns`.
   kReadWall,      ///< kvmclock's wall time, asked for at kvmclock `argument`.
-  kReadHyperv,    ///< Reference time; ring 0 where the page says MSR.
+  kReadHyperv,    ///< Reference time; `argument` 1: ring 0, may ask the MSR.
   kReadVmclock,   ///< UTC and its error.
   kStartOwnPage,  ///< Starts a page on kvmclock; REALTIME is `argument`.
   kReadOwnPage,   ///< Updates that page, and reads it as kReadClocks.

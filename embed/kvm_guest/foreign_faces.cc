@@ -22,11 +22,12 @@
 namespace vvar::kvm_guest {
 namespace {
 
-// `line` from `now` on, which is before it begins. VMClock's readers have no
-// line before it, and take a counter before it as at it. What the guest's
-// clocks do in between differs by the lead * the change of slope.
+// `line` from `now` on, if it has not begun yet. VMClock's readers have no line
+// before it, and take a counter before it as at it. What the guest's clocks do
+// in between differs by the lead * the change of slope.
 FracLine DatedBack(FracLine line, uint64_t now) {
   const uint64_t start = line.counter_value;
+  if (static_cast<int64_t>(start - now) <= 0) return line;
   line.counter_value = now;
   const Uint128 ahead = line.Span(start, line.period.frac_sec);
   const Uint128 time = SubtractWide({line.time.sec, line.time.frac_sec}, ahead);

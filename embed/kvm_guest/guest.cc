@@ -136,7 +136,7 @@ void ReadHyperv(Exchange& exchange) {
   const HypervTscReader<X86Tsc> page(
       reinterpret_cast<const hv_reference_tsc_page*>(kHypervPage), X86Tsc());
   const ForeignCount now = page.Now();
-  if (now.status == ForeignStatus::kWithdrawn) {
+  if (now.status == ForeignStatus::kWithdrawn && exchange.argument != 0) {
     exchange.ticks = ReadMsr(kTimeRefCount);
     ++exchange.refusals;
     return;
