@@ -186,7 +186,9 @@ constexpr FracTime TimeAt(const ClockLine& from, uint64_t at) {
   if (from.scale.mult == 0 || from.scale.shift > kMaxShift) return false;
   const FoundPeriod found = PeriodOf(
       from.scale.mult, -static_cast<int32_t>(from.scale.shift), kNsPerSec);
-  *to = {at, TimeAt(from, at), found.period};
+  to->counter_value = at;
+  to->time = TimeAt(from, at);
+  to->period = found.period;
   *error = {1, kPeriodGrowth};
   return found.fits;
 }
@@ -199,7 +201,9 @@ constexpr FracTime TimeAt(const ClockLine& from, uint64_t at) {
   if (from.rate.mul == 0) return false;
   const FoundPeriod found =
       PeriodOf(from.rate.mul, from.rate.shift - 32, kNsPerSec);
-  *to = {at, CountToFrac(from.NsAt(at), kNsPerSec), found.period};
+  to->counter_value = at;
+  to->time = CountToFrac(from.NsAt(at), kNsPerSec);
+  to->period = found.period;
   *error = {2, kPeriodGrowth};
   return found.fits;
 }
@@ -211,7 +215,9 @@ constexpr FracTime TimeAt(const ClockLine& from, uint64_t at) {
   using namespace conversion_internal;
   if (from.scale == 0) return false;
   const FoundPeriod found = PeriodOf(from.scale, -64, kHypervHz);
-  *to = {at, CountToFrac(from.TicksAt(at), kHypervHz), found.period};
+  to->counter_value = at;
+  to->time = CountToFrac(from.TicksAt(at), kHypervHz);
+  to->period = found.period;
   *error = {kNsPerHypervTick, kPeriodGrowth};
   return found.fits;
 }
@@ -223,7 +229,7 @@ template <class From>
 [[nodiscard]] constexpr bool ToClockLine(const From& from, uint64_t at,
                                          ClockLine* to, LineError* error) {
   using namespace conversion_internal;
-  FracLine wide = {};
+  FracLine wide;
   if (!ToFrac(from, at, &wide, error)) return false;
   const Rounded rate =
       RoundTo(MultiplyWide(wide.period.frac_sec, kNsPerSec), 31);
@@ -248,7 +254,7 @@ template <class From>
                                        uint8_t flags, PvclockLine* to,
                                        LineError* error) {
   using namespace conversion_internal;
-  FracLine wide = {};
+  FracLine wide;
   if (!ToFrac(from, at, &wide, error)) return false;
   const Rounded rate =
       RoundTo(MultiplyWide(wide.period.frac_sec, kNsPerSec), 32);
@@ -270,7 +276,7 @@ template <class From>
 [[nodiscard]] constexpr bool ToHyperv(const From& from, uint64_t at,
                                       HypervTscLine* to, LineError* error) {
   using namespace conversion_internal;
-  FracLine wide = {};
+  FracLine wide;
   if (!ToFrac(from, at, &wide, error)) return false;
   const Uint128 scale = ShiftRightWide(
       MultiplyWide(wide.period.frac_sec, kHypervHz), wide.period.shift);

@@ -127,6 +127,7 @@ class HypervTscReader {
 
   template <CounterOrder kOrder>
   ForeignStatus Read(HypervTscLine* line, uint64_t* tsc) const {
+    *tsc = 0;
     if (page_ == nullptr) return ForeignStatus::kAbsent;
     return ReadForeign<SequenceRule::kZeroIsInvalid, Words>(
         page_->tsc_sequence, clock_, [&](SeqToken seq) {

@@ -184,6 +184,7 @@ class PvclockReader {
 
   template <CounterOrder kOrder>
   ForeignStatus Read(PvclockLine* line, uint64_t* tsc) const {
+    *tsc = 0;
     if (record_ == nullptr) return ForeignStatus::kAbsent;
     return ReadForeign<SequenceRule::kOddIsBusy, Words>(
         record_->version, clock_, [&](SeqToken seq) {

@@ -124,6 +124,7 @@ class VmclockReader {
 
   template <CounterOrder kOrder>
   ForeignStatus Read(VmclockLine* line, uint64_t* cycles) const {
+    *cycles = 0;
     if (page_ == nullptr) return ForeignStatus::kAbsent;
     const ForeignStatus status = ReadForeign<SequenceRule::kOddIsBusy, Words>(
         page_->seq_count, clock_, [&](SeqToken seq) {
@@ -262,7 +263,7 @@ class VmclockWriter {
     line->flags |= kVmclockTimeMonotonic;
     const SeqToken odd = Open(Clock::kCounterId, *line);
     const uint64_t cycles = clock.ReadAfterStores();
-    line->line = NotBefore(line->line, cycles, last.line.At(cycles));
+    line->line.time = NotBefore(line->line, cycles, last.line.At(cycles)).time;
     Store(*line);
     WriteClose<Words>(page_->seq_count, odd);
   }

@@ -60,23 +60,21 @@ constexpr VmclockLeap VmclockLeapOf(uint32_t leap_state) {
 /// offset to UTC. Its error bound is there only if somebody vouches for it, and
 /// covers the conversion. The marker and the generation, 0 here, are the
 /// caller's, and so is kVmclockTimeMonotonic (VmclockWriter::PublishAfter()).
-/// Returns whether the rate fits; `*to` is untouched unless it does.
+/// Returns whether the rate fits; if not, `*to` is undefined.
 /// Range: 64-bit counters.
 [[nodiscard]] constexpr bool ToVmclock(const Line& from, uint64_t at,
                                        VmclockLine* to) {
   const ClockLine tai = ClockLineOf(from, VVAR_BASE_TAI);
-  FracLine wide = {};
-  LineError error = {};
-  if (!ToFrac(tai, at, &wide, &error)) return false;
+  LineError error;
+  if (!ToFrac(tai, at, &to->line, &error)) return false;
   const bool bounded = from.status == ClockStatus::kSynchronised ||
                        from.status == ClockStatus::kFreeRunning;
   const uint64_t age_ns = tai.NsAt(at) - tai.NsAt(from.cycle_start);
   // Bound: 64 + 33 bits; the quotient is below 2^64 * 4.3, so it saturates.
   const Uint128 growth = QuotientWide(
-      MultiplyWide(wide.period.frac_sec,
+      MultiplyWide(to->line.period.frac_sec,
                    uint64_t{from.error_growth_ppb} + error.GrowthPpb()),
       kNsPerSec);
-  to->line = wide;
   to->period_esterror = 0;
   to->period_maxerror = !bounded           ? 0
                         : growth.high != 0 ? UINT64_MAX

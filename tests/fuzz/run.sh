@@ -12,12 +12,14 @@ set -euo pipefail
 cd "$(dirname "$0")/../.."
 
 readonly ALL_TARGETS=(
-  arithmetic_fuzz attach_fuzz reader_fuzz stateful_fuzz vdso_symbol_fuzz
+  arithmetic_fuzz attach_fuzz paravirt_fuzz reader_fuzz stateful_fuzz
+  vdso_symbol_fuzz
 )
 # The files whose coverage is told.
 readonly COVERED=(
   vvar/reader.h vvar/header.h vvar/latch.h vvar/slot.h vvar/offset.h
-  fallback/vdso_symbol.h
+  fallback/vdso_symbol.h paravirt/foreign_page.h paravirt/pvclock.h
+  paravirt/hyperv_tsc.h paravirt/vmclock.h paravirt/wall_clock.h
 )
 readonly LONGEST_INPUT=4096
 # An input takes milliseconds; but a shared machine may leave it standing.

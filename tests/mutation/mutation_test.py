@@ -20,12 +20,13 @@ import threading
 sys.path[1:1] = [str(pathlib.Path(__file__).resolve().parents[1] / "house")]
 import house  # pylint: disable=wrong-import-position
 import checks  # pylint: disable=wrong-import-position
+import mutants_of_paravirt  # pylint: disable=wrong-import-position
 import mutants_of_ports  # pylint: disable=wrong-import-position
 import mutants_of_protocol  # pylint: disable=wrong-import-position
 import mutants_of_time  # pylint: disable=wrong-import-position
 
 MUTANTS = (mutants_of_protocol.MUTANTS + mutants_of_time.MUTANTS +
-           mutants_of_ports.MUTANTS)
+           mutants_of_ports.MUTANTS + mutants_of_paravirt.MUTANTS)
 DOCUMENT = "docs/mutants.md"
 
 # Whose checks take a second.
@@ -92,7 +93,7 @@ def every_mutant_applies(look):
 @house.case
 def every_header_of_the_core_has_mutants(look):
   mutated = {mutant.path for mutant in MUTANTS}
-  for path in look.at(house.files("vvar", "clocks", "fallback",
+  for path in look.at(house.files("vvar", "clocks", "fallback", "paravirt",
                                   suffixes=(".h",)), "headers"):
     if (path not in mutated) != (path in WITHOUT_MUTANTS):
       look.problem(path, "has mutants, or has not, against WITHOUT_MUTANTS")

@@ -296,6 +296,8 @@ TEST(ConversionTest, RefusesWhatDoesNotFit) {
   EXPECT_TRUE(ToHyperv(pvclock, 0).fits);
   pvclock.rate = {static_cast<uint32_t>(uint64_t{100} << 25), 7};
   EXPECT_FALSE(ToHyperv(pvclock, 0).fits);
+  pvclock.rate.mul += 1;
+  EXPECT_FALSE(ToHyperv(pvclock, 0).fits);
   pvclock.rate.mul = 0;
   EXPECT_FALSE(ToFrac(pvclock, 0).fits);
   EXPECT_FALSE(ToFrac(HypervTscLine{0, 0}, 0).fits);
