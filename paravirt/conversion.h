@@ -152,15 +152,17 @@ constexpr uint64_t StepOfScale(uint64_t scale) {
 /// What the truncation of 64 significant bits grows by.
 inline constexpr uint64_t kPeriodGrowth = 2;
 
+/// Returns a line's time at `at`. Before the line begins it is extended back:
+/// foreign lines begin at once.
 constexpr FracTime TimeAt(const ClockLine& from, uint64_t at) {
-  const auto delta = static_cast<int64_t>(at - from.cycle_start);
+  const uint32_t shift = from.scale.shift;
+  const uint64_t age = at - from.cycle_start;
   const Timebase now =
-      Add(from.base,
-          CyclesToDuration(delta < 0 ? 0 : static_cast<uint64_t>(delta),
-                           from.scale),
-          from.scale.shift);
+      static_cast<int64_t>(age) < 0
+          ? Subtract(from.base, CyclesToDuration(0 - age, from.scale), shift)
+          : Add(from.base, CyclesToDuration(age, from.scale), shift);
   return {static_cast<uint64_t>(now.sec),
-          FracOf(now.nsec_shifted, ShiftLeft(kNsPerSec, from.scale.shift))};
+          FracOf(now.nsec_shifted, ShiftLeft(kNsPerSec, shift))};
 }
 
 }  // namespace conversion_internal
@@ -177,9 +179,9 @@ constexpr FracTime TimeAt(const ClockLine& from, uint64_t at) {
   return from.period.frac_sec != 0;
 }
 
-/// Converts one clock of a vvar line; the new line begins at `at`.
-/// Error: what the period is rounded by, and NsAt()'s truncation.
-/// Range: 64-bit counters.
+/// Converts one clock of a vvar line; the new line begins at `at`, which may be
+/// before the other one does: that is extended back. Error: what the period is
+/// rounded by, and NsAt()'s truncation. Range: 64-bit counters.
 [[nodiscard]] constexpr bool ToFrac(const ClockLine& from, uint64_t at,
                                     FracLine* to, LineError* error) {
   using namespace conversion_internal;

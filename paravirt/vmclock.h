@@ -254,7 +254,7 @@ class VmclockWriter {
 
   /// Publishes `*line`, and has moved it forward if it is behind `last`, which
   /// the region shows, when nobody reads that any more: what TIME_MONOTONIC
-  /// promises, and the flag says.
+  /// promises, and the flag says. Its error bound counts what it was moved by.
   /// Ordering: `clock` counts in the guest's units; it is read after the region
   /// is being updated, so no read of `last` was later.
   template <ClockSource Clock>
@@ -263,7 +263,13 @@ class VmclockWriter {
     line->flags |= kVmclockTimeMonotonic;
     const SeqToken odd = Open(Clock::kCounterId, *line);
     const uint64_t cycles = clock.ReadAfterStores();
+    const FracTime old_time = line->line.time;
     line->line.time = NotBefore(line->line, cycles, last.line.At(cycles)).time;
+    const Uint128 moved =
+        SubtractWide({line->line.time.sec, line->line.time.frac_sec},
+                     {old_time.sec, old_time.frac_sec});
+    line->time_maxerror_ns =
+        AddErrors(line->time_maxerror_ns, FracToNsUp({moved.high, moved.low}));
     Store(*line);
     WriteClose<Words>(page_->seq_count, odd);
   }

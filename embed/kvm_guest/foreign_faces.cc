@@ -11,31 +11,13 @@
 
 #include "absl/status/statusor.h"
 #include "paravirt/conversion.h"
-#include "paravirt/frac_time.h"
 #include "paravirt/vmclock_line.h"
 #include "vvar/abi.h"
 #include "vvar/reader.h"
 #include "vvar/scale.h"
 #include "vvar/seqcount.h"
-#include "vvar/wide.h"
 
 namespace vvar::kvm_guest {
-namespace {
-
-// `line` from `now` on, if it has not begun yet. VMClock's readers have no line
-// before it, and take a counter before it as at it. What the guest's clocks do
-// in between differs by the lead * the change of slope.
-FracLine DatedBack(FracLine line, uint64_t now) {
-  const uint64_t start = line.counter_value;
-  if (static_cast<int64_t>(start - now) <= 0) return line;
-  line.counter_value = now;
-  const Uint128 ahead = line.Span(start, line.period.frac_sec);
-  const Uint128 time = SubtractWide({line.time.sec, line.time.frac_sec}, ahead);
-  line.time = {time.high, time.low};
-  return line;
-}
-
-}  // namespace
 
 absl::Status HypervFace::Serve(Machine& machine) {
   machine_ = &machine;
@@ -139,8 +121,9 @@ absl::Status VmclockFace::Serve(Machine& machine) {
 void VmclockFace::Publish(const Line& line) {
   const GuestTime::Clock clock = machine_->time->clock();
   VmclockLine next = {};
-  if (!ToVmclock(line, line.cycle_start, &next)) return;
-  next.line = DatedBack(next.line, clock.Read());
+  // From now on: readers have no line before it. What the guest's clocks do
+  // until the line begins differs by the lead * the change of slope.
+  if (!ToVmclock(line, clock.Read(), &next)) return;
   next.disruption_marker =
       PageMemory::Load(machine_->page.bytes().header.disruption_marker);
   if (last_.has_value()) {

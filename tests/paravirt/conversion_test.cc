@@ -267,6 +267,26 @@ constexpr VectorRow kVectors[] = {
     {"10 MHz", 10'000'000, {3355443200, 7}, 0, 0, {0xd6bf94d5e57a42bc, 23}},
 };
 
+TEST(ConversionTest, ALineThatHasNotBegunIsExtendedBack) {
+  EdgyRandom random(7);
+  for (int i = 0; i < 1'000; ++i) {
+    const Record record(random);
+    ClockLine line;
+    LineError error;
+    ASSERT_TRUE(ToClockLine(
+        PvclockLine{record.start, static_cast<uint64_t>(record.ns),
+                    PvclockRateFromHz(record.hz), kPvclockTscStable},
+        record.start, &line, &error));
+    const uint64_t lead = random.Edgy(24);
+    FracLine told;
+    ASSERT_TRUE(ToFrac(line, record.start - lead, &told, &error));
+    EXPECT_EQ(told.counter_value, record.start - lead);
+    const uint64_t run = random.Edgy(40);
+    const uint64_t age_ns = CyclesToNs(lead + run, line.scale, 0);
+    EXPECT_TRUE(Agree(line, told, record.start + run, error, age_ns));
+  }
+}
+
 TEST(ConversionTest, RatesAreThoseOfTheTable) {
   for (const VectorRow& row : kVectors) {
     SCOPED_TRACE(row.name);

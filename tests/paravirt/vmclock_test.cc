@@ -329,6 +329,10 @@ TEST(VmclockTest, MonotonicTimeDoesNotGoBackWhereItIsPublished) {
   EXPECT_EQ(next.flags, TestLine().flags | kVmclockTimeMonotonic);
   EXPECT_EQ(next.line, TestLine().line);
   EXPECT_EQ(page.abi.time_sec, TestLine().line.time.sec);
+  // The second that it was moved by is an error of it.
+  ASSERT_NE(next.flags & kVmclockTimeMaxerrorValid, 0u);
+  EXPECT_EQ(next.time_maxerror_ns, TestLine().time_maxerror_ns + kNsPerSec);
+  EXPECT_EQ(page.abi.time_maxerror_nanosec, next.time_maxerror_ns);
   // One that is ahead stays.
   const FracLine ahead = {1'000, {2'000'000'000, 5}, next.line.period};
   EXPECT_EQ(NotBefore(ahead, 5'000, next.line.At(5'000)), ahead);
