@@ -182,6 +182,11 @@ MUTANTS = rows_of(
      _VMCLOCK + "ErrorsAreThereOnlyIfBothTheirFlagsAre"),
 ) + rows_of(
     "paravirt/vmclock.h",
+    ("move_forward_not_in_the_bound", "",
+     "AddErrors(line->time_maxerror_ns, FracToNsUp({moved.high, moved.low}));",
+     "line->time_maxerror_ns;",
+     "a guest trusts a time that was moved to stay monotonic",
+     _VMCLOCK + "MonotonicTimeDoesNotGoBackWhereItIsPublished"),
     ("one_tai_sign_only", "T80",
      "word < 0 ? -int32_t{word} : word;", "word;",
      "UTC of half of the hosts is 74 s off",
@@ -227,6 +232,11 @@ MUTANTS = rows_of(
      _VMCLOCK + "NarrowCounterGoesOnFromTheLine"),
 ) + rows_of(
     "paravirt/conversion.h",
+    ("line_that_has_not_begun_stands_still", "",
+     "? Subtract(from.base, CyclesToDuration(0 - age, from.scale), shift)",
+     "? from.base",
+     "a foreign page runs ahead by the lead",
+     _CONVERSION + "ConversionTest.ALineThatHasNotBegunIsExtendedBack"),
     ("negative_time_divided_unsigned", "T39",
      "const bool negative = static_cast<int64_t>(count) < 0;",
      "const bool negative = false;",
