@@ -656,19 +656,30 @@ class Simulation {
 
   // --- Updates. -------------------------------------------------------------
 
+  // How many reads take no longer than `cycles`, or one: so many do not make
+  // an update late, of which its timekeeper would have to be told.
+  size_t ReadsWithin(int64_t cycles) const {
+    const uint64_t longest = 4 * row_.counter.jitter_cycles;
+    if (longest == 0) return SIZE_MAX;
+    return std::max<size_t>(1, static_cast<uint64_t>(cycles) / longest);
+  }
+
   // `interleaved`: with reads of other CPUs at its stores, and hold-ups.
   void Update(bool interleaved = false) {
     MemoryScript script;
     int hold_ups = 0;
+    const int64_t lead = machine_.CyclesOf(row_.lead_ns);
+    const size_t most_reads = ReadsWithin(lead / 8);
     if (interleaved) {
       script.on_store = [&](const void* word, uint32_t) {
-        if (random_.OneIn(40)) Defer(Take(RandomKind()));
+        if (random_.OneIn(40) && deferred_.size() < most_reads) {
+          Defer(Take(RandomKind()));
+        }
         // Not between its last look at the counter and [W:close].
         if (random_.OneIn(300) && word != &page_.timeline[0].seq &&
             hold_ups < 2) {
           ++hold_ups;
           // Clearly too long, or not: the last look is not the last moment.
-          const int64_t lead = machine_.CyclesOf(row_.lead_ns);
           machine_.AdvanceCycles(lead / 8);
           if (random_.OneIn(2)) machine_.AdvanceCycles(2 * lead);
         }
