@@ -9,7 +9,6 @@ import datetime
 import os
 import pathlib
 import re
-import signal
 import sys
 import tempfile
 
@@ -27,7 +26,9 @@ CPP = ["-std=c++20", "-O2", "-Wall", "-Wextra", "-Wconversion", "-Werror",
 # Headers of both widths: see tests/support/programs.py.
 FLAGS = {"i386": ["-m32", "-idirafter", "/usr/include/x86_64-linux-gnu"],
          "aarch64": ["-mno-outline-atomics"]}
-NAMES = ["x86_64", "i386", "aarch64", "armv7", "riscv64"]
+# Not armv7: QEMU 7.2's user mode has no CNTVCT there. Its object is compiled by
+# vvar_c_freestanding_test.
+NAMES = ["x86_64", "i386", "aarch64", "riscv64"]
 
 
 def program(name, source, folder):
@@ -47,12 +48,7 @@ def program(name, source, folder):
 
 def output_of(name, source, folder):
   """Returns what a program prints."""
-  result = machines.start(program(name, source, folder))
-  if result.returncode == -signal.SIGILL and machines.MACHINES[name].emulator:
-    # QEMU 7.2 does not let 32-bit Arm programs read CNTVCT.
-    raise house.Skip("%s has no counter for programs" %
-                     machines.MACHINES[name].emulator[0])
-  return result.stdout
+  return machines.start(program(name, source, folder)).stdout
 
 
 def calls(look, name, folder):

@@ -29,8 +29,8 @@ alignas(4096) vvar_page page;
 alignas(4096) unsigned char foreign[4096];
 vvar_offsets offset_page;
 
-constexpr uint32_t kPages = 300;         // Of each hostility, for each width.
-constexpr uint32_t kPublications = 300;  // Of each timekeeper.
+constexpr uint32_t kPages = 100;         // Of each hostility, for each width.
+constexpr uint32_t kPublications = 100;  // Of each timekeeper.
 constexpr uint32_t kCounters = 6;        // At which each page is read.
 constexpr int32_t kIds[] = {-1, 0, 1, 2, 3, 4, 5, 6, 7, 8, 11, 12, 1 << 30};
 
