@@ -98,6 +98,8 @@ class InProcessClock {
 
   /// The page's reader, for intervals, snapshots and statuses.
   const Reader<NativeClock>& reader() const { return chain_.page(); }
+  /// The page's descriptor, for whoever maps it elsewhere; -1 without a page.
+  int page_fd() const { return page_.fd(); }
   /// The chain, which says which leg answers.
   const fallback::Chain<>& chain() const { return chain_; }
 
