@@ -22,6 +22,7 @@
 #include "absl/status/statusor.h"
 #include "absl/strings/str_cat.h"
 #include "absl/time/time.h"
+#include "clocks/cpu_id.h"
 #include "clocks/native.h"
 #include "fallback/chain.h"
 #include "fallback/syscall.h"
@@ -56,7 +57,7 @@ inline PageConfig ConfigFor(const CounterInfo<NativeClock>& counter,
           NativeClock::kCounterBits,
           counter.hz,
           NewInstanceId(),
-          VVAR_FEATURE_USER_COUNTER,
+          VVAR_FEATURE_USER_COUNTER | (HasRdpid() ? VVAR_FEATURE_RDPID : 0),
           /*timeline_count=*/1,
           /*resolution_ns=*/1,
           static_cast<uint32_t>(absl::ToInt64Nanoseconds(options.tick))};

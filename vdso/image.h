@@ -122,14 +122,15 @@ using ImageReader = Reader<NativeClock, PageMemory, OffsetPage<>>;
 }
 
 [[gnu::always_inline]] inline int32_t GetCpu(uint32_t* cpu, uint32_t* node) {
-  if constexpr (kCpuIdNeedsNoCall) {
-    const CpuId id = ReadCpuId();
-    if (cpu != nullptr) *cpu = id.cpu;
-    if (node != nullptr) *node = id.node;
-    return 0;
-  } else {
-    return fallback::GetCpu(cpu, node);
-  }
+  const uint32_t features = PageMemory::Load(vvar_image_page.header.features);
+  CpuId id;
+  const bool known = (features & VVAR_FEATURE_RDPID) != 0
+                         ? ReadCpuIdByRdpid(&id)
+                         : ReadCpuId(&id);
+  if (!known) return fallback::GetCpu(cpu, node);
+  if (cpu != nullptr) *cpu = id.cpu;
+  if (node != nullptr) *node = id.node;
+  return 0;
 }
 
 }  // namespace vvar::vdso

@@ -175,6 +175,10 @@ void TheImageAnswers(Cases& cases) {
   for (const ClockId id : kPrecise) outside += OutsideOfOurs(image, clock, id);
   for (const ClockId id : kCoarse) outside += OutsideOfOurs(image, clock, id);
   const uint64_t trapped = Traps() - traps;
+  // These kernels have no call for it, and no segment that would tell.
+  uint32_t cpu = 0;
+  outside += image.getcpu != nullptr &&
+             image.getcpu(&cpu, nullptr, nullptr) != -38;  // ENOSYS
 
   SystemCall(Call::kWithholdCounter);
   UserClock without;
