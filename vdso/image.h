@@ -32,30 +32,43 @@ namespace vvar::vdso {
 
 using ImageReader = Reader<NativeClock, PageMemory, OffsetPage<>>;
 
+[[gnu::always_inline]] inline bool PageHas(uint32_t features) {
+  return (PageMemory::Load(vvar_image_page.header.features) & features) != 0;
+}
+
 [[gnu::always_inline]] inline ImageReader PageReader() {
   return ImageReader(&vvar_image_page.timeline[0], NativeClock(),
                      OffsetPage<>(&vvar_image_offsets));
 }
 
-/// A function of its own, so that no reader of ReadPage()'s needs an address.
+[[gnu::always_inline]] inline bool Take(const TimespecReading& reading,
+                                        Timespec* time) {
+  *time = {reading.sec, reading.nsec};
+  return reading.ok();
+}
+
 [[gnu::noinline]] inline bool PageIsLive() {
   return PageReader().Age().status == ReadStatus::kOk;
 }
 
+/// A coarse clock does not show that its writer died: where that can happen,
+/// who may read the counter looks at the page's age. A function of its own, so
+/// that precise reads need fewer registers.
+[[gnu::noinline]] inline bool ReadCoarse(ClockId clock, Timespec* time) {
+  return Take(PageReader().NowCoarseTimespec(clock), time) &&
+         (!PageHas(VVAR_FEATURE_USER_COUNTER) ||
+          PageHas(VVAR_FEATURE_SYSTEM_WRITER) || PageIsLive());
+}
+
 /// Reads a clock of the page. Returns whether it answers. Who may not read the
-/// counter does not try; a coarse clock does not show that its writer died, so
-/// who may read the counter looks at the page's age.
+/// counter does not try.
 [[gnu::always_inline]] inline bool ReadPage(int32_t id, Timespec* time) {
   const auto clock = static_cast<ClockId>(id);
-  const ImageReader reader = PageReader();
-  if (!UserMayReadCounter(vvar_image_page)) [[unlikely]] {
-    if (reader.NeedsCounter(clock)) return false;
-  } else if (kClocks.RowOf(clock).kind == RowKind::kCoarse) {
-    if (!PageIsLive()) return false;
+  if (!ImageReader::NeedsCounter(clock)) [[unlikely]] {
+    return ReadCoarse(clock, time);
   }
-  const TimespecReading reading = reader.NowTimespec(clock);
-  *time = {reading.sec, reading.nsec};
-  return reading.ok();
+  return PageHas(VVAR_FEATURE_USER_COUNTER) &&
+         Take(PageReader().NowTimespec(clock), time);
 }
 
 [[gnu::always_inline]] inline int32_t ClockGettime(
@@ -122,11 +135,9 @@ using ImageReader = Reader<NativeClock, PageMemory, OffsetPage<>>;
 }
 
 [[gnu::always_inline]] inline int32_t GetCpu(uint32_t* cpu, uint32_t* node) {
-  const uint32_t features = PageMemory::Load(vvar_image_page.header.features);
   CpuId id;
-  const bool known = (features & VVAR_FEATURE_RDPID) != 0
-                         ? ReadCpuIdByRdpid(&id)
-                         : ReadCpuId(&id);
+  const bool known =
+      PageHas(VVAR_FEATURE_RDPID) ? ReadCpuIdByRdpid(&id) : ReadCpuId(&id);
   if (!known) return fallback::GetCpu(cpu, node);
   if (cpu != nullptr) *cpu = id.cpu;
   if (node != nullptr) *node = id.node;

@@ -70,7 +70,7 @@ class Kernel {
                        .counter_bits = NativeClock::kCounterBits,
                        .counter_hz = hz,
                        .instance_id = 1,
-                       .features = VVAR_FEATURE_USER_COUNTER,
+                       .features = kGranted,
                        .timeline_count = 1,
                        .resolution_ns = 1,
                        .coarse_resolution_ns = kTickNs});
@@ -113,11 +113,11 @@ class Kernel {
       case Call::kCount:
         return CountOf(static_cast<Counted>(a));
       case Call::kWithholdCounter:
-        SetFeatures(0);
+        SetFeatures(VVAR_FEATURE_SYSTEM_WRITER);
         Machine::WithholdCounter();
         return 0;
       case Call::kGrantCounter:
-        SetFeatures(VVAR_FEATURE_USER_COUNTER);
+        SetFeatures(kGranted);
         Machine::GrantCounter();
         return 0;
       case Call::kStepRealtime:
@@ -164,6 +164,8 @@ class Kernel {
 
  private:
   static constexpr auto kCounts = static_cast<uint64_t>(Counted::kCount);
+  static constexpr uint32_t kGranted =
+      VVAR_FEATURE_USER_COUNTER | VVAR_FEATURE_SYSTEM_WRITER;
   static constexpr uint32_t kExited = 1;  // second_cpu_; above: failed cases.
 
   uint64_t& Count(Counted what) { return count_[static_cast<uint64_t>(what)]; }

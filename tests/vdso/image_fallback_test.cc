@@ -136,6 +136,17 @@ TEST_F(ImageTest, ADeadWritersPageAnswersNothing) {
   ExpectPageAnswers(image.functions(), false, false);
 }
 
+// A kernel's page, whose coarse clocks need no counter to be believed.
+TEST_F(ImageTest, ASystemsCoarseClocksHaveNoAgeLimit) {
+  FarPage page(VVAR_FEATURE_USER_COUNTER | VVAR_FEATURE_SYSTEM_WRITER,
+               /*age_bits=*/20);
+  const MappedImage image = MapImage(page.fd());
+  const Reader<NativeClock> reader(&page.bytes().timeline[0], NativeClock());
+  ASSERT_TRUE(hosted::WaitUntil(
+      [&] { return reader.Age().status == ReadStatus::kStale; }));
+  ExpectPageAnswers(image.functions(), false, true);
+}
+
 TEST_F(ImageTest, AStoppedWriterLeavesTheLineBefore) {
   FarPage page;
   page.bytes().timeline[0].seq |= 1;

@@ -17,6 +17,7 @@
 #include <string>
 #include <vector>
 
+#include "clocks/cpu_id.h"
 #include "fallback/syscall.h"
 #include "fallback/vdso_symbol.h"
 #include "hosted/clock.h"
@@ -319,26 +320,35 @@ TEST_F(ImageTest, NullResultPointerWhereAllowed) {
 
 // --- getcpu ------------------------------------------------------------------
 
-TEST_F(ImageTest, GetcpuTellsTheCpuThatTheThreadIsPinnedTo) {
+/// On each CPU that this process may use.
+void ExpectTheCpu(const fallback::VdsoFunctions& image) {
   cpu_set_t allowed;
   ASSERT_EQ(sched_getaffinity(0, sizeof(allowed), &allowed), 0);
-  int cpus = 0;
   for (uint32_t cpu = 0; cpu < CPU_SETSIZE; ++cpu) {
     if (!CPU_ISSET(cpu, &allowed)) continue;
     cpu_set_t one;
     CPU_ZERO(&one);
     CPU_SET(cpu, &one);
     ASSERT_EQ(sched_setaffinity(0, sizeof(one), &one), 0);
-    uint32_t system = ~0u, system_node = ~0u, image = ~0u, node = ~0u;
+    uint32_t system = ~0u, system_node = ~0u, ours = ~0u, node = ~0u;
     ASSERT_EQ(fallback::GetCpu(&system, &system_node), 0);
     if (system != cpu) GTEST_SKIP() << "CPU affinity has no effect here";
-    EXPECT_EQ(image_functions_.getcpu(&image, &node, nullptr), 0);
-    EXPECT_EQ(image, cpu);
+    EXPECT_EQ(image.getcpu(&ours, &node, nullptr), 0);
+    EXPECT_EQ(ours, cpu);
     EXPECT_EQ(node, system_node);
-    ++cpus;
   }
   ASSERT_EQ(sched_setaffinity(0, sizeof(allowed), &allowed), 0);
-  printf("  %d CPUs\n", cpus);
+}
+
+TEST_F(ImageTest, GetcpuTellsTheCpuThatTheThreadIsPinnedTo) {
+  ExpectTheCpu(image_functions_);
+  // Each way of its own: by the segment, and as the page says.
+  const hosted::MappedImage by_segment = MapImage(-1);
+  ExpectTheCpu(by_segment.functions());
+  if (!HasRdpid()) GTEST_SKIP() << "this CPU has no RDPID";
+  FarPage page(VVAR_FEATURE_RDPID);
+  const hosted::MappedImage by_rdpid = MapImage(page.fd());
+  ExpectTheCpu(by_rdpid.functions());
 }
 
 }  // namespace
