@@ -40,8 +40,8 @@ def run(path):
   if not runner and os.uname().machine != isa:
     print("CASE %s SKIPPED this is no %s" % (name, isa))
     return True
-  result = subprocess.run(runner + [path], stdout=subprocess.PIPE, check=False,
-                          timeout=_SECONDS)
+  result = subprocess.run(runner + [os.path.abspath(path)], check=False,
+                          stdout=subprocess.PIPE, timeout=_SECONDS)
   cases = CASE.findall(result.stdout.decode())
   for case, outcome, figures in cases:
     report("%s.%s" % (name, case), outcome == "PASSED", figures)
