@@ -11,9 +11,14 @@
 #include "absl/status/statusor.h"
 #include "bench/measure.h"
 #include "benchmark/benchmark.h"
+#include "clocks/native.h"
 #include "fallback/syscall.h"
 #include "hosted/clock.h"
 #include "hosted/mapped_image.h"
+#include "hosted/shared_page.h"
+#include "vvar/page.h"
+#include "vvar/timekeeper.h"
+#include "vvar/writer.h"
 
 // //vdso:x86_64_image_object's.
 extern "C" {
@@ -27,13 +32,33 @@ namespace {
 using benchmark::State;
 using fallback::VdsoFunctions;
 
+VdsoFunctions OnPage(int page_fd) {
+  const auto* const image =
+      new absl::StatusOr<hosted::MappedImage>(hosted::MappedImage::Map(
+          vvar_image, static_cast<size_t>(vvar_image_end - vvar_image),
+          page_fd));
+  return (*image)->functions();
+}
 const VdsoFunctions& Ours() {
+  static const VdsoFunctions functions =
+      OnPage(hosted::ProcessClock().page_fd());
+  return functions;
+}
+/// On a page as a kernel has it, whose writer does not die. Nobody updates it:
+/// for coarse clocks only.
+const VdsoFunctions& OursInAKernel() {
   static const VdsoFunctions functions = [] {
-    static const auto* const image =
-        new absl::StatusOr<hosted::MappedImage>(hosted::MappedImage::Map(
-            vvar_image, static_cast<size_t>(vvar_image_end - vvar_image),
-            hosted::ProcessClock().page_fd()));
-    return (*image)->functions();
+    static auto* const page = new absl::StatusOr<hosted::WritablePage>(
+        hosted::WritablePage::CreateAnonymous(
+            {NativeClock::kCounterId, NativeClock::kCounterBits, CounterHz(), 1,
+             VVAR_FEATURE_USER_COUNTER | VVAR_FEATURE_SYSTEM_WRITER, 1, 1,
+             1'000'000}));
+    Timekeeper timekeeper({NativeClock::kCounterId, NativeClock::kCounterBits,
+                           CounterHz(), 1'000, 1'000'000, 1'000'000'000});
+    timekeeper.Start(Counter().Read(), {});
+    Writer<NativeClock>(&(*page)->bytes().timeline[0], Counter())
+        .PublishLine(timekeeper.line());
+    return OnPage((*page)->fd());
   }();
   return functions;
 }
@@ -116,8 +141,13 @@ VVAR_OF_EACH(MonotonicRaw, ClockGettime, CLOCK_MONOTONIC_RAW);
 VVAR_OF_EACH(Boottime, ClockGettime, CLOCK_BOOTTIME);
 VVAR_OF_EACH(Tai, ClockGettime, CLOCK_TAI);
 VVAR_OF_EACH(MonotonicCoarse, ClockGettime, CLOCK_MONOTONIC_COARSE);
+BENCHMARK_CAPTURE(ClockGettime, Kernel_MonotonicCoarse, OursInAKernel,
+                  CLOCK_MONOTONIC_COARSE)
+    ->Name("BM_Image_MonotonicCoarse_SystemWriter");
 VVAR_OF_EACH(Getres, ClockGetres);
 VVAR_OF_EACH(Gettimeofday, Gettimeofday);
+BENCHMARK_CAPTURE(Time, Kernel_Time, OursInAKernel)
+    ->Name("BM_Image_Time_SystemWriter");
 VVAR_OF_EACH(Time, Time);
 VVAR_OF_EACH(Getcpu, GetCpu);
 

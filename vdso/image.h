@@ -51,35 +51,50 @@ using ImageReader = Reader<NativeClock, PageMemory, OffsetPage<>>;
   return PageReader().Age().status == ReadStatus::kOk;
 }
 
-/// A coarse clock does not show that its writer died: where that can happen,
-/// who may read the counter looks at the page's age. A function of its own, so
-/// that precise reads need fewer registers.
-[[gnu::noinline]] inline bool ReadCoarse(ClockId clock, Timespec* time) {
+/// Reads a coarse clock; returns whether the page answers. It does not show
+/// that its writer died: where that can happen, who may read the counter looks
+/// at the page's age.
+[[gnu::always_inline]] inline bool ReadCoarse(ClockId clock, Timespec* time) {
   return Take(PageReader().NowCoarseTimespec(clock), time) &&
          (!PageHas(VVAR_FEATURE_USER_COUNTER) ||
           PageHas(VVAR_FEATURE_SYSTEM_WRITER) || PageIsLive());
 }
 
-/// Reads a clock of the page. Returns whether it answers. Who may not read the
-/// counter does not try.
-[[gnu::always_inline]] inline bool ReadPage(int32_t id, Timespec* time) {
-  const auto clock = static_cast<ClockId>(id);
-  if (!ImageReader::NeedsCounter(clock)) [[unlikely]] {
-    return ReadCoarse(clock, time);
-  }
+/// Reads any other; who may not read the counter does not try.
+[[gnu::always_inline]] inline bool ReadPrecise(ClockId clock, Timespec* time) {
   return PageHas(VVAR_FEATURE_USER_COUNTER) &&
          Take(PageReader().NowTimespec(clock), time);
 }
 
-[[gnu::always_inline]] inline int32_t ClockGettime(
-    int32_t id, fallback::KernelOldTimespec* now) {
-  Timespec time;
-  if (!ReadPage(id, &time)) [[unlikely]] {
+[[gnu::always_inline]] inline int32_t Store(bool answered, const Timespec& time,
+                                            int32_t id,
+                                            fallback::KernelOldTimespec* now) {
+  if (!answered) [[unlikely]] {
     return fallback::CallKernel(fallback::kSyscalls.clock_gettime, id, now);
   }
   now->tv_sec = static_cast<intptr_t>(time.sec);
   now->tv_nsec = static_cast<intptr_t>(time.nsec);
   return 0;
+}
+
+/// All that needs no counter. A function of its own: it has few registers to
+/// save, and is gone to before the others are.
+[[gnu::noinline]] inline int32_t ClockGettimeCoarse(
+    int32_t id, fallback::KernelOldTimespec* now) {
+  Timespec time;
+  const bool answered = ReadCoarse(static_cast<ClockId>(id), &time);
+  return Store(answered, time, id, now);
+}
+
+[[gnu::always_inline]] inline int32_t ClockGettime(
+    int32_t id, fallback::KernelOldTimespec* now) {
+  const auto clock = static_cast<ClockId>(id);
+  if (!ImageReader::NeedsCounter(clock)) [[unlikely]] {
+    return ClockGettimeCoarse(id, now);
+  }
+  Timespec time;
+  const bool answered = ReadPrecise(clock, &time);
+  return Store(answered, time, id, now);
 }
 
 [[gnu::always_inline]] inline int32_t ClockGetres(
@@ -106,7 +121,7 @@ using ImageReader = Reader<NativeClock, PageMemory, OffsetPage<>>;
     fallback::KernelTimeval* now, fallback::KernelTimezone* zone) {
   if (now != nullptr) {
     Timespec time;
-    if (!ReadPage(VVAR_CLOCK_REALTIME, &time)) [[unlikely]] {
+    if (!ReadPrecise(ClockId::kRealtime, &time)) [[unlikely]] {
       return fallback::Gettimeofday(now, zone);
     }
     now->tv_sec = static_cast<intptr_t>(time.sec);
@@ -127,7 +142,7 @@ using ImageReader = Reader<NativeClock, PageMemory, OffsetPage<>>;
 /// gettimeofday()'s and up to an update interval behind.
 [[gnu::always_inline]] inline intptr_t Time(intptr_t* now) {
   Timespec time;
-  if (!ReadPage(VVAR_CLOCK_REALTIME_COARSE, &time)) [[unlikely]] {
+  if (!ReadCoarse(ClockId::kRealtimeCoarse, &time)) [[unlikely]] {
     return fallback::Time(now);
   }
   if (now != nullptr) *now = static_cast<intptr_t>(time.sec);
