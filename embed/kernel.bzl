@@ -3,9 +3,13 @@ runs it in an emulator."""
 
 load("@rules_shell//shell:sh_test.bzl", "sh_test")
 load("//tests/build:freestanding.bzl", "can_link", "freestanding_image")
+load("//vdso:image.bzl", "vdso_image")
 
 _DEPS = [
     "//clocks:native",
+    "//fallback:syscall",
+    "//fallback:vdso_symbol",
+    "//vdso:loader",
     "//vvar:header",
     "//vvar:page",
     "//vvar:reader",
@@ -17,7 +21,7 @@ _DEPS = [
     "//vvar:writer",
 ]
 
-def _kernel(name, srcs, hdrs, script, target, family, user_start, user_copts):
+def _kernel(name, srcs, hdrs, script, target, family, image, user_start, user_copts):
     freestanding_image(
         name = name + "_user",
         srcs = [
@@ -41,7 +45,7 @@ def _kernel(name, srcs, hdrs, script, target, family, user_start, user_copts):
         script = script,
         target = target,
         family = family,
-        embeds = {name + "_user": "user_program"},
+        embeds = {name + "_user": "user_program", image: "vvar_image"},
         deps = _DEPS,
     )
 
@@ -65,8 +69,10 @@ def kernel_test(name, srcs, script, target, user_start, hdrs = []):
         else:
             args = [name, "$(rootpath %s)" % kernel, "$(rootpath %s_no_recheck)" % kernel]
             data = [kernel, kernel + "_no_recheck"]
-            _kernel(kernel, srcs, hdrs, script, target, family, user_start, [])
-            _kernel(kernel + "_no_recheck", srcs, hdrs, script, target, family, user_start, ["-DVVAR_EMBED_NO_RECHECK"])
+            image = kernel + "_image"
+            vdso_image(image, target, family, "ld.lld-19", testonly = True)
+            _kernel(kernel, srcs, hdrs, script, target, family, image, user_start, [])
+            _kernel(kernel + "_no_recheck", srcs, hdrs, script, target, family, image, user_start, ["-DVVAR_EMBED_NO_RECHECK"])
         sh_test(
             name = kernel + "_test",
             size = "medium",

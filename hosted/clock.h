@@ -22,6 +22,7 @@
 #include "absl/status/statusor.h"
 #include "absl/strings/str_cat.h"
 #include "absl/time/time.h"
+#include "clocks/cpu_id.h"
 #include "clocks/native.h"
 #include "fallback/chain.h"
 #include "fallback/syscall.h"
@@ -56,7 +57,7 @@ inline PageConfig ConfigFor(const CounterInfo<NativeClock>& counter,
           NativeClock::kCounterBits,
           counter.hz,
           NewInstanceId(),
-          VVAR_FEATURE_USER_COUNTER,
+          VVAR_FEATURE_USER_COUNTER | (HasRdpid() ? VVAR_FEATURE_RDPID : 0),
           /*timeline_count=*/1,
           /*resolution_ns=*/1,
           static_cast<uint32_t>(absl::ToInt64Nanoseconds(options.tick))};
@@ -98,6 +99,8 @@ class InProcessClock {
 
   /// The page's reader, for intervals, snapshots and statuses.
   const Reader<NativeClock>& reader() const { return chain_.page(); }
+  /// The page's descriptor, for whoever maps it elsewhere; -1 without a page.
+  int page_fd() const { return page_.fd(); }
   /// The chain, which says which leg answers.
   const fallback::Chain<>& chain() const { return chain_; }
 

@@ -23,6 +23,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/time/time.h"
 #include "clocks/native.h"
+#include "fallback/syscall.h"
 #include "hosted/discipline.h"
 #include "hosted/reference.h"
 #include "vvar/header.h"
@@ -80,6 +81,7 @@ class Updater {
         timekeeper_(Config(options)),
         writer_(&page.timeline[0], counter.clock) {
     writer_.SetWriterId(static_cast<uint32_t>(getpid()));
+    CopyTimeZone();
     Line line;
     writer_.LoadCurrentLine(&line);
     continued_ =
@@ -108,6 +110,7 @@ class Updater {
   /// An update for whoever cannot wait for the next tick, because the reference
   /// has been set. Waits up to a lead.
   PublishStatus TickNow() {
+    CopyTimeZone();
     WaitForLine();
     return Tick();
   }
@@ -134,6 +137,14 @@ class Updater {
   /// ms is more than a publication is ever held up but by preemption.
   uint64_t LeadNs() const {
     return tick_ns_ / 2 < 1'000'000 ? tick_ns_ / 2 : 1'000'000;
+  }
+
+  /// For gettimeofday()'s of an image. Libc's own clears what it is given.
+  void CopyTimeZone() {
+    fallback::KernelTimezone zone = {};
+    if (fallback::Gettimeofday(nullptr, &zone) != 0) return;
+    PageMemory::Store(page_.header.tz_minuteswest, zone.tz_minuteswest);
+    PageMemory::Store(page_.header.tz_dsttime, zone.tz_dsttime);
   }
 
   /// A line begins at most a lead ahead, unless a leap second is near.

@@ -71,3 +71,19 @@ def vdso_image(name, target, family, linker, **kwargs):
         **kwargs
     )
     return None
+
+def image_array(name, image, **kwargs):
+    """The file <name>.inc: an image's bytes, each followed by a comma.
+
+    Args:
+      name: the rule's name.
+      image: an image.
+      **kwargs: passed to the rule.
+    """
+    native.genrule(
+        name = name,
+        srcs = [image],
+        outs = [name + ".inc"],
+        cmd = "od -An -v -tu1 $< | sed 's/[0-9][0-9]*/&,/g' >$@",
+        **kwargs
+    )

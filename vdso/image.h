@@ -32,41 +32,69 @@ namespace vvar::vdso {
 
 using ImageReader = Reader<NativeClock, PageMemory, OffsetPage<>>;
 
+[[gnu::always_inline]] inline bool PageHas(uint32_t features) {
+  return (PageMemory::Load(vvar_image_page.header.features) & features) != 0;
+}
+
 [[gnu::always_inline]] inline ImageReader PageReader() {
   return ImageReader(&vvar_image_page.timeline[0], NativeClock(),
                      OffsetPage<>(&vvar_image_offsets));
 }
 
-/// A function of its own, so that no reader of ReadPage()'s needs an address.
-[[gnu::noinline]] inline bool PageIsLive() {
-  return PageReader().Age().status == ReadStatus::kOk;
-}
-
-/// Reads a clock of the page. Returns whether it answers. Who may not read the
-/// counter does not try; a coarse clock does not show that its writer died, so
-/// who may read the counter looks at the page's age.
-[[gnu::always_inline]] inline bool ReadPage(int32_t id, Timespec* time) {
-  const auto clock = static_cast<ClockId>(id);
-  const ImageReader reader = PageReader();
-  if (!UserMayReadCounter(vvar_image_page)) [[unlikely]] {
-    if (reader.NeedsCounter(clock)) return false;
-  } else if (kClocks.RowOf(clock).kind == RowKind::kCoarse) {
-    if (!PageIsLive()) return false;
-  }
-  const TimespecReading reading = reader.NowTimespec(clock);
+[[gnu::always_inline]] inline bool Take(const TimespecReading& reading,
+                                        Timespec* time) {
   *time = {reading.sec, reading.nsec};
   return reading.ok();
 }
 
-[[gnu::always_inline]] inline int32_t ClockGettime(
-    int32_t id, fallback::KernelOldTimespec* now) {
-  Timespec time;
-  if (!ReadPage(id, &time)) [[unlikely]] {
+[[gnu::noinline]] inline bool PageIsLive() {
+  return PageReader().Age().status == ReadStatus::kOk;
+}
+
+/// Reads a coarse clock; returns whether the page answers. It does not show
+/// that its writer died: where that can happen, who may read the counter looks
+/// at the page's age.
+[[gnu::always_inline]] inline bool ReadCoarse(ClockId clock, Timespec* time) {
+  return Take(PageReader().NowCoarseTimespec(clock), time) &&
+         (!PageHas(VVAR_FEATURE_USER_COUNTER) ||
+          PageHas(VVAR_FEATURE_SYSTEM_WRITER) || PageIsLive());
+}
+
+/// Reads any other; who may not read the counter does not try.
+[[gnu::always_inline]] inline bool ReadPrecise(ClockId clock, Timespec* time) {
+  return PageHas(VVAR_FEATURE_USER_COUNTER) &&
+         Take(PageReader().NowTimespec(clock), time);
+}
+
+[[gnu::always_inline]] inline int32_t Store(bool answered, const Timespec& time,
+                                            int32_t id,
+                                            fallback::KernelOldTimespec* now) {
+  if (!answered) [[unlikely]] {
     return fallback::CallKernel(fallback::kSyscalls.clock_gettime, id, now);
   }
   now->tv_sec = static_cast<intptr_t>(time.sec);
   now->tv_nsec = static_cast<intptr_t>(time.nsec);
   return 0;
+}
+
+/// All that needs no counter. A function of its own: it has few registers to
+/// save, and is gone to before the others are.
+[[gnu::noinline]] inline int32_t ClockGettimeCoarse(
+    int32_t id, fallback::KernelOldTimespec* now) {
+  Timespec time;
+  const bool answered = ReadCoarse(static_cast<ClockId>(id), &time);
+  return Store(answered, time, id, now);
+}
+
+[[gnu::always_inline]] inline int32_t ClockGettime(
+    int32_t id, fallback::KernelOldTimespec* now) {
+  const auto clock = static_cast<ClockId>(id);
+  if (!ImageReader::NeedsCounter(clock)) [[unlikely]] {
+    return ClockGettimeCoarse(id, now);
+  }
+  Timespec time;
+  const bool answered = ReadPrecise(clock, &time);
+  return Store(answered, time, id, now);
 }
 
 [[gnu::always_inline]] inline int32_t ClockGetres(
@@ -93,7 +121,7 @@ using ImageReader = Reader<NativeClock, PageMemory, OffsetPage<>>;
     fallback::KernelTimeval* now, fallback::KernelTimezone* zone) {
   if (now != nullptr) {
     Timespec time;
-    if (!ReadPage(VVAR_CLOCK_REALTIME, &time)) [[unlikely]] {
+    if (!ReadPrecise(ClockId::kRealtime, &time)) [[unlikely]] {
       return fallback::Gettimeofday(now, zone);
     }
     now->tv_sec = static_cast<intptr_t>(time.sec);
@@ -114,7 +142,7 @@ using ImageReader = Reader<NativeClock, PageMemory, OffsetPage<>>;
 /// gettimeofday()'s and up to an update interval behind.
 [[gnu::always_inline]] inline intptr_t Time(intptr_t* now) {
   Timespec time;
-  if (!ReadPage(VVAR_CLOCK_REALTIME_COARSE, &time)) [[unlikely]] {
+  if (!ReadCoarse(ClockId::kRealtimeCoarse, &time)) [[unlikely]] {
     return fallback::Time(now);
   }
   if (now != nullptr) *now = static_cast<intptr_t>(time.sec);
@@ -122,14 +150,13 @@ using ImageReader = Reader<NativeClock, PageMemory, OffsetPage<>>;
 }
 
 [[gnu::always_inline]] inline int32_t GetCpu(uint32_t* cpu, uint32_t* node) {
-  if constexpr (kCpuIdNeedsNoCall) {
-    const CpuId id = ReadCpuId();
-    if (cpu != nullptr) *cpu = id.cpu;
-    if (node != nullptr) *node = id.node;
-    return 0;
-  } else {
-    return fallback::GetCpu(cpu, node);
-  }
+  CpuId id;
+  const bool known =
+      PageHas(VVAR_FEATURE_RDPID) ? ReadCpuIdByRdpid(&id) : ReadCpuId(&id);
+  if (!known) return fallback::GetCpu(cpu, node);
+  if (cpu != nullptr) *cpu = id.cpu;
+  if (node != nullptr) *node = id.node;
+  return 0;
 }
 
 }  // namespace vvar::vdso

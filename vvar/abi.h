@@ -37,7 +37,9 @@
 #define VVAR_COUNTER_PRIVATE 0x80000000u /* this bit: the embedder's own */
 
 /* vvar_header.features. */
-#define VVAR_FEATURE_USER_COUNTER 0x1u /* user mode may read the counter */
+#define VVAR_FEATURE_USER_COUNTER 0x1u  /* user mode may read the counter */
+#define VVAR_FEATURE_RDPID 0x2u         /* x86: RDPID is cpu | node << 12 */
+#define VVAR_FEATURE_SYSTEM_WRITER 0x4u /* does not die before its readers */
 
 /* Clock ids: POSIX and Linux numbers. */
 #define VVAR_CLOCK_REALTIME 0

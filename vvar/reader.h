@@ -96,6 +96,10 @@ class Reader {
       ClockId id) const {
     return ReadClock<NsReading, Order::kNone>(id);
   }
+  [[nodiscard, gnu::always_inline]] inline TimespecReading NowCoarseTimespec(
+      ClockId id) const {
+    return ReadClock<TimespecReading, Order::kNone>(id);
+  }
 
   /// Returns bounds of the true time, which end where u64 does.
   /// Ordering: as clock_gettime().

@@ -108,7 +108,11 @@ void MakeTables() {
                        kBlock | kMemory | kAccessed | kUserExecuteNever);
   tables[0][kTimePage >> 30] = Entry(tables[1], kTable);
   tables[1][0] = Entry(tables[2], kTable);
-  MapUser(kTimePage, &kernel->page(), 4096, kReadOnly | kUserExecuteNever);
+  kernel->MapTime([](uint64_t at, const void* what, uint64_t bytes, Access to) {
+    MapUser(
+        at, what, bytes,
+        to == Access::kReadExecute ? kReadOnly : kReadOnly | kUserExecuteNever);
+  });
   MapUser(kUserCode, user_program,
           static_cast<uint64_t>(user_program_end - user_program), kReadOnly);
   MapUser(kUserStackEnd - sizeof user_stacks, user_stacks, sizeof user_stacks,

@@ -7,12 +7,16 @@
 
 #include <stdint.h>
 
+#include "fallback/syscall.h"
+
 namespace vvar::embed {
 
 // Virtual addresses of user mode. 4 GiB is free on all three machines: below it
 // lie their devices and memory, mapped one to one for the kernel.
+// The time page, a page of offsets and the image are right behind each other.
 inline constexpr uint64_t kTimePage = 0x1'0000'0000;  ///< Read-only.
-inline constexpr uint64_t kUserCode = 0x1'0000'1000;  ///< user.ld's. R X.
+inline constexpr uint64_t kImage = 0x1'0000'2000;     ///< Linux's vDSO. R X.
+inline constexpr uint64_t kUserCode = 0x1'0001'0000;  ///< user.ld's. R X.
 inline constexpr uint64_t kUserCodeEnd = 0x1'0010'0000;
 inline constexpr uint64_t kUserStackEnd = 0x1'0020'0000;  ///< Read and write.
 inline constexpr uint64_t kUserStackBytes = 0x4000;
@@ -30,6 +34,8 @@ enum class Call : uint64_t {
   kPublishProbed,    ///< A publication, interrupted after each of its stores.
   kRace,  ///< Starts user mode on the second CPU, and publishes as fast as it
           ///< can until that exits. Returns its failed cases.
+  /// (ClockId, KernelOldTimespec*) Linux's: what the image falls back to.
+  kClockGettime = fallback::kSyscalls.clock_gettime,
 };
 
 /// What the kernel counts.

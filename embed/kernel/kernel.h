@@ -11,6 +11,9 @@
 
 #include "embed/kernel/calls.h"
 #include "embed/kernel/machine.h"
+#include "fallback/syscall.h"
+#include "fallback/vdso_symbol.h"
+#include "vdso/loader.h"
 #include "vvar/header.h"
 #include "vvar/page.h"
 #include "vvar/reader.h"
@@ -19,7 +22,16 @@
 #include "vvar/timekeeper.h"
 #include "vvar/writer.h"
 
+// Linked in: the file of //vdso.
+extern "C" {
+extern const unsigned char vvar_image[];
+extern const unsigned char vvar_image_end[];
+}
+
 namespace vvar::embed {
+
+/// What user mode may do with what it has been mapped.
+enum class Access { kRead, kReadExecute };
 
 /// Raises an exception after every store of a publication.
 struct ProbedMemory : PageMemory {
@@ -58,7 +70,7 @@ class Kernel {
                        .counter_bits = NativeClock::kCounterBits,
                        .counter_hz = hz,
                        .instance_id = 1,
-                       .features = VVAR_FEATURE_USER_COUNTER,
+                       .features = kGranted,
                        .timeline_count = 1,
                        .resolution_ns = 1,
                        .coarse_resolution_ns = kTickNs});
@@ -101,11 +113,11 @@ class Kernel {
       case Call::kCount:
         return CountOf(static_cast<Counted>(a));
       case Call::kWithholdCounter:
-        SetFeatures(0);
+        SetFeatures(VVAR_FEATURE_SYSTEM_WRITER);
         Machine::WithholdCounter();
         return 0;
       case Call::kGrantCounter:
-        SetFeatures(VVAR_FEATURE_USER_COUNTER);
+        SetFeatures(kGranted);
         Machine::GrantCounter();
         return 0;
       case Call::kStepRealtime:
@@ -119,8 +131,10 @@ class Kernel {
         return 0;
       case Call::kRace:
         return Race();
+      case Call::kClockGettime:
+        return Error(ClockGettime(static_cast<ClockId>(a), b));
     }
-    return 0;
+    return Error(-38);  // ENOSYS
   }
 
   /// A system call of the second CPU, which may print and exit; returns whether
@@ -132,10 +146,26 @@ class Kernel {
     return false;
   }
 
-  const vvar_page& page() const { return page_; }
+  /// Calls map(address, what, bytes, access) for each thing that user mode has
+  /// of time: the page, the offsets of its namespace, none, and the image.
+  template <class Map>
+  void MapTime(Map map) const {
+    const auto bytes = static_cast<uint64_t>(vvar_image_end - vvar_image);
+    const vdso::LoadableImage image(vvar_image, bytes);
+    const vdso::ImageLayout at = image.LayoutAt(kTimePage);
+    if (image.status() != fallback::VdsoStatus::kFound || at.image != kImage ||
+        at.end > kUserCode) {
+      Machine::PowerOff(4);
+    }
+    map(at.page, &page_, VVAR_PAGE_SIZE, Access::kRead);
+    map(at.offsets, offsets_, VVAR_PAGE_SIZE, Access::kRead);
+    map(at.image, vvar_image, at.end - at.image, Access::kReadExecute);
+  }
 
  private:
   static constexpr auto kCounts = static_cast<uint64_t>(Counted::kCount);
+  static constexpr uint32_t kGranted =
+      VVAR_FEATURE_USER_COUNTER | VVAR_FEATURE_SYSTEM_WRITER;
   static constexpr uint32_t kExited = 1;  // second_cpu_; above: failed cases.
 
   uint64_t& Count(Counted what) { return count_[static_cast<uint64_t>(what)]; }
@@ -169,6 +199,22 @@ class Kernel {
   void PublishAndWait() {
     Publish<Memory>();
     while (!timekeeper_.LineHasBegun(clock_.Read())) clock_.Relax();
+  }
+
+  static uint64_t Error(int32_t error) { return static_cast<uint64_t>(error); }
+  // Results go to user mode's stack, and nowhere else.
+  int32_t ClockGettime(ClockId id, uint64_t to) {
+    using Time = fallback::KernelOldTimespec;
+    ++Count(Counted::kClockCalls);
+    if (to % alignof(Time) != 0 || to < kUserCodeEnd ||
+        to > kUserStackEnd - sizeof(Time)) {
+      return -14;  // EFAULT
+    }
+    const TimespecReading now = reader().NowTimespec(id);
+    if (!now.ok()) return -22;  // EINVAL
+    *reinterpret_cast<Time*>(to) = {static_cast<intptr_t>(now.sec),
+                                    static_cast<intptr_t>(now.nsec)};
+    return 0;
   }
 
   // Any interrupt may ask for the time, whatever it has interrupted.
@@ -218,6 +264,7 @@ class Kernel {
   }
 
   alignas(VVAR_PAGE_SIZE) vvar_page page_ = {};
+  alignas(VVAR_PAGE_SIZE) unsigned char offsets_[VVAR_PAGE_SIZE] = {};
   Timekeeper timekeeper_;
   NativeClock clock_ = Machine::Counter();
   uint64_t last_read_ns_ = 0;

@@ -8,6 +8,8 @@
 #include "clocks/native.h"
 #include "embed/kernel/calls.h"
 #include "embed/kernel/text.h"
+#include "fallback/syscall.h"
+#include "fallback/vdso_symbol.h"
 #include "vvar/header.h"
 #include "vvar/page.h"
 #include "vvar/reader.h"
@@ -141,6 +143,66 @@ void TheKernelAgrees(Cases& cases) {
   cases.Report(
       "the_kernel_agrees", outside == 0,
       Text().Add(compared).Add(" compared, ").Add(outside).Add(" outside"));
+}
+
+// How often the image's answer is not between two of ours.
+uint64_t OutsideOfOurs(const fallback::VdsoFunctions& image, UserClock& clock,
+                       ClockId id) {
+  uint64_t outside = 0;
+  for (int i = 0; i < 1'000; ++i) {
+    fallback::KernelOldTimespec time = {};
+    const uint64_t before = clock.Now(id);
+    const int32_t error = image.clock_gettime(static_cast<int32_t>(id), &time);
+    const uint64_t after = clock.Now(id);
+    const uint64_t now =
+        TimespecToNs({time.tv_sec, static_cast<uint32_t>(time.tv_nsec)});
+    outside += error != 0 || now < before || now > after;
+  }
+  return outside;
+}
+
+// As a C library finds and calls it. Without a counter it enters the kernel by
+// Linux's number, for what the page does not answer.
+void TheImageAnswers(Cases& cases) {
+  const auto image = fallback::FindVdsoFunctions(
+      fallback::VdsoImage::FromMappedByKernel(kImage));
+  if (image.clock_gettime == nullptr) {
+    return cases.Report("the_image_answers", false, Text().Add("not found"));
+  }
+  UserClock clock;
+  const uint64_t traps = Traps();
+  uint64_t outside = 0;
+  for (const ClockId id : kPrecise) outside += OutsideOfOurs(image, clock, id);
+  for (const ClockId id : kCoarse) outside += OutsideOfOurs(image, clock, id);
+  const uint64_t trapped = Traps() - traps;
+  // These kernels have no call for it, and no segment that would tell.
+  uint32_t cpu = 0;
+  outside += image.getcpu != nullptr &&
+             image.getcpu(&cpu, nullptr, nullptr) != -38;  // ENOSYS
+
+  SystemCall(Call::kWithholdCounter);
+  UserClock without;
+  const uint64_t calls = CountOf(Counted::kClockCalls);
+  const uint64_t denied = CountOf(Counted::kDenied);
+  for (const ClockId id : kPrecise) {
+    outside += OutsideOfOurs(image, without, id);
+  }
+  for (const ClockId id : kCoarse) outside += OutsideOfOurs(image, without, id);
+  const uint64_t asked = CountOf(Counted::kClockCalls) - calls;
+  const uint64_t refused = CountOf(Counted::kDenied) - denied;
+  SystemCall(Call::kGrantCounter);
+  cases.Report("the_image_answers",
+               outside == 0 && trapped == 0 && refused == 0 &&
+                   asked - without.fallbacks() == 5'000,
+               Text()
+                   .Add(outside)
+                   .Add(" of 14000 outside, ")
+                   .Add(trapped)
+                   .Add(" traps; without the counter ")
+                   .Add(asked - without.fallbacks())
+                   .Add(" system calls of its own, ")
+                   .Add(refused)
+                   .Add(" refused"));
 }
 
 void FallsBackWithoutTheCounter(Cases& cases) {
@@ -369,6 +431,7 @@ extern "C" [[noreturn]] void vvar_user_main(uint64_t cpu) {
   if (cpu == 0) {
     EveryClockWithoutATrap(cases);
     TheKernelAgrees(cases);
+    TheImageAnswers(cases);
     FallsBackWithoutTheCounter(cases);
     AStoreToThePageFaults(cases);
     InterruptsReadToo(cases);

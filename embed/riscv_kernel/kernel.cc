@@ -103,7 +103,10 @@ void MakeTables() {
                        kLeaf | kRead | kWrite | kExecute);
   tables[0][kTimePage >> 30] = Entry(tables[1], kValid);
   tables[1][0] = Entry(tables[2], kValid);
-  MapUser(kTimePage, &kernel->page(), 4096, kRead);
+  kernel->MapTime([](uint64_t at, const void* what, uint64_t bytes, Access to) {
+    MapUser(at, what, bytes,
+            to == Access::kReadExecute ? kRead | kExecute : kRead);
+  });
   MapUser(kUserCode, user_program,
           static_cast<uint64_t>(user_program_end - user_program),
           kRead | kExecute);

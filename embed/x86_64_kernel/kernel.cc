@@ -57,7 +57,10 @@ void MapUser(uint64_t at, const void* what, uint64_t bytes, uint64_t flags) {
 }
 // The rest of them is boot.S's.
 void MakeTables() {
-  MapUser(kTimePage, &kernel->page(), 4096, kRead | kNoExecute);
+  kernel->MapTime([](uint64_t at, const void* what, uint64_t bytes, Access to) {
+    MapUser(at, what, bytes,
+            to == Access::kReadExecute ? kRead : kRead | kNoExecute);
+  });
   MapUser(kUserCode, user_program,
           static_cast<uint64_t>(user_program_end - user_program), kRead);
   MapUser(kUserStackEnd - sizeof user_stacks, user_stacks, sizeof user_stacks,
@@ -98,6 +101,12 @@ uint64_t CounterReadBytes(const Frame* frame) {
   return code[1] == 0x01 && code[2] == 0xf9 ? 3 : 0;
 }
 
+// Whether user mode would SYSCALL, which EFER.SCE does not allow: the image.
+bool IsSyscall(const Frame* frame) {
+  const auto* code = reinterpret_cast<const unsigned char*>(frame->rip);
+  return frame->cs == kUserCodeSegment && code[0] == 0x0f && code[1] == 0x05;
+}
+
 }  // namespace
 
 extern "C" [[noreturn]] void kernel_main(uint64_t cpu) {
@@ -135,6 +144,12 @@ extern "C" void on_trap(Frame* frame) {
       }
       return;
     }
+    case kInvalidOpcode:
+      if (!IsSyscall(frame)) break;
+      frame->rip += 2;
+      frame->rax =
+          kernel->OnCall(static_cast<Call>(frame->rax), frame->rdi, frame->rsi);
+      return;
     case kNmi:
       kernel->OnProbe();
       return PageMemory::StoreRelease(nmis, nmis + 1);

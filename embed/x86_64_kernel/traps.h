@@ -21,6 +21,7 @@ struct Frame {
 
 enum : uint32_t {
   kNmi = 2,
+  kInvalidOpcode = 6,
   kGeneralProtection = 13,
   kPageFault = 14,
   kTimer = 0x20,

@@ -229,11 +229,12 @@ _EMBEDDING = """\
 {symbol}:
   .incbin "{path}"
 {symbol}_end:
+  .balign 4096
 """
 
 embedding = rule(
     implementation = _embedding_impl,
-    doc = "A source with an image's bytes between `symbol` and `symbol`_end.",
+    doc = "A source with an image's bytes between `symbol` and `symbol`_end, on pages of its own.",
     attrs = {
         "image": attr.label(allow_single_file = True, mandatory = True),
         "symbol": attr.string(mandatory = True),
@@ -246,6 +247,34 @@ def can_link(target, family, linker = _LINKER):
         if command not in COMPILERS:
             return command
     return None
+
+def embedded_object(name, image, symbol, target, family = "gcc", **kwargs):
+    """An object that holds an image's bytes.
+
+    Args:
+      name: the object's name.
+      image: what is embedded.
+      symbol: its first byte's; `symbol`_end follows its last.
+      target: a key of TARGETS.
+      family: "gcc" or "clang".
+      **kwargs: passed to the object.
+    """
+    compiler = _compiler_flags(target, family)
+    source = name + "_source"
+    embedding(
+        name = source,
+        image = image,
+        symbol = symbol,
+        testonly = kwargs.get("testonly", False),
+    )
+    cross_object(
+        name = name,
+        src = source,
+        hdrs = [image],
+        compiler = compiler.command,
+        flags = compiler.flags,
+        **kwargs
+    )
 
 def freestanding_image(
         name,
@@ -281,24 +310,24 @@ def freestanding_image(
       **kwargs: passed to the image.
     """
     compiler = _compiler_flags(target, family)
-    sources = [(src, []) for src in srcs]
+    objects = []
     for image, symbol in embeds.items():
-        source = "%s_%s" % (name, symbol)
-        embedding(
-            name = source,
-            testonly = testonly,
+        objects.append("%s_%s_object" % (name, symbol))
+        embedded_object(
+            name = objects[-1],
             image = image,
             symbol = symbol,
+            target = target,
+            family = family,
+            testonly = testonly,
         )
-        sources.append((source, [image]))
-    objects = []
-    for source, data in sources:
+    for source in srcs:
         objects.append("%s_%s_object" % (name, source.split(":")[-1].replace(".", "_")))
         cross_object(
             name = objects[-1],
             testonly = testonly,
             src = source,
-            hdrs = hdrs + data,
+            hdrs = hdrs,
             compiler = compiler.command,
             flags = compiler.flags + copts,
             deps = deps,

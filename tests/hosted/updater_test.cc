@@ -34,6 +34,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/time/time.h"
 #include "clocks/native.h"
+#include "fallback/syscall.h"
 #include "hosted/counter.h"
 #include "hosted/reference.h"
 #include "hosted/shared_page.h"
@@ -265,6 +266,29 @@ TEST_F(UpdaterTest, PublishesWhenItIsMade) {
   EXPECT_FALSE(updater->continued());
   EXPECT_EQ(timeline().stats.writer_id, static_cast<uint32_t>(getpid()));
   EXPECT_EQ(timeline().seq % 2, 0u);
+}
+
+// When it is made, and when somebody sets the clock: the zone may be new, too.
+TEST_F(UpdaterTest, CopiesTheSystemsTimeZone) {
+  fallback::KernelTimezone system = {-1, -1};
+  if (fallback::Gettimeofday(nullptr, &system) != 0) {
+    GTEST_SKIP() << "this ISA has no gettimeofday";
+  }
+  vvar_header& header = page_.bytes().header;
+  const auto spoil = [&] {
+    PageMemory::Store(header.tz_minuteswest, system.tz_minuteswest + 60);
+    PageMemory::Store(header.tz_dsttime, system.tz_dsttime + 1);
+  };
+  const auto is_copied = [&] {
+    return PageMemory::Load(header.tz_minuteswest) == system.tz_minuteswest &&
+           PageMemory::Load(header.tz_dsttime) == system.tz_dsttime;
+  };
+  spoil();
+  const std::unique_ptr<Updater> updater = MakeUpdater();
+  EXPECT_TRUE(is_copied());
+  spoil();
+  updater->TickNow();
+  EXPECT_TRUE(is_copied());
 }
 
 TEST_F(UpdaterTest, EveryClockLiesBetweenTwoReadsOfTheKernel) {

@@ -8,6 +8,7 @@
 
 #include <signal.h>
 #include <stdint.h>
+#include <ucontext.h>
 
 namespace vvar::support {
 
@@ -17,7 +18,12 @@ namespace single_step_internal {
 inline StepHook hook;
 inline uint64_t steps;
 
-inline void OnTrap(int /*signal*/) { hook(++steps); }
+inline const ucontext_t* stopped;
+
+inline void OnTrap(int /*signal*/, siginfo_t* /*info*/, void* context) {
+  stopped = static_cast<const ucontext_t*>(context);
+  hook(++steps);
+}
 
 [[gnu::always_inline]] inline void SetTrapFlag() {
 #if defined(__x86_64__)
@@ -48,6 +54,15 @@ inline void OnTrap(int /*signal*/) { hook(++steps); }
 }
 }  // namespace single_step_internal
 
+#if defined(__x86_64__) || defined(__i386__)
+/// Returns a register of the function that is stopped, such as REG_RIP.
+/// Context: the hook.
+inline uint64_t StoppedRegister(int index) {
+  return static_cast<uint64_t>(
+      single_step_internal::stopped->uc_mcontext.gregs[index]);
+}
+#endif
+
 /// Runs `function`, calling `hook` after each of its instructions. Returns how
 /// many there were: 0 where the machine cannot single-step itself.
 /// Context: one thread at a time; async-signal-safe hooks.
@@ -57,7 +72,8 @@ template <class Function>
   single_step_internal::steps = 0;
   struct sigaction action = {};
   struct sigaction before = {};
-  action.sa_handler = single_step_internal::OnTrap;
+  action.sa_sigaction = single_step_internal::OnTrap;
+  action.sa_flags = SA_SIGINFO;
   sigaction(SIGTRAP, &action, &before);
   single_step_internal::SetTrapFlag();
   function();

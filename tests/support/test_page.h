@@ -171,6 +171,8 @@ void ForEachReadOf(const AnyReader& reader, const ClockRow& clock,
   if (clock.coarse) {
     const NsReading coarse = reader.NowCoarse(clock.id);
     visit("NowCoarse", coarse.status, coarse.ns);
+    const TimespecReading coarse_time = reader.NowCoarseTimespec(clock.id);
+    visit("NowCoarseTimespec", coarse_time.status, ns_of(coarse_time));
     return;
   }
   const IntervalReading interval = reader.Interval(clock.id);

@@ -33,6 +33,7 @@ def checked(data):
   return good, output.getvalue()
 
 
+# Traps: T96, T97, T98
 def damages(data):
   """Yields (what was done to an image, its bytes then, what is said of it)."""
   image = check_image.Image(data)
@@ -94,6 +95,9 @@ def damages(data):
          "the system's names")
   yield ("without_unwind_information", patched(frame.offset + 8, "I", 0),
          "not in .eh_frame")
+  distance = data.index(struct.pack("<Q", 2**64 - 8192))
+  yield ("with_its_page_elsewhere", patched(distance, "Q", 2**64 - 16384),
+         "vvar_image_page 8192 before it")
   yield "without_a_build_id", patched(build_id, "I", 9), "a build id"
 
 

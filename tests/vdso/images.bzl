@@ -1,9 +1,45 @@
-"""Every image that can be built here, by each compiler and linker."""
+"""Every image that can be built here, by each compiler and linker, and for each
+a program that calls it."""
 
+load("//tests/build:freestanding.bzl", "can_link", "freestanding_image")
 load("//vdso:image.bzl", "vdso_image")
 
+_PROGRAM_DEPS = [
+    "//clocks:native",
+    "//fallback:syscall",
+    "//fallback:vdso_symbol",
+    "//vvar:header",
+    "//vvar:offset",
+    "//vvar:page",
+    "//vvar:reader",
+    "//vvar:scale",
+    "//vvar:seqcount",
+    "//vvar:timebase",
+    "//vvar:timekeeper",
+    "//vvar:writer",
+]
+
+def _program(image, target, family):
+    freestanding_image(
+        name = image + "_program",
+        srcs = [
+            "image_program.cc",
+            "//embed/kernel:memset.cc",
+        ],
+        hdrs = ["//embed/kernel:headers"],
+        embeds = {image: "vvar_image"},
+        script = "image_program.ld",
+        target = target,
+        family = family,
+        linkopts = [
+            "-static",
+            "-zmax-page-size=4096",
+        ],
+        deps = _PROGRAM_DEPS,
+    )
+
 def all_images():
-    """Makes them, and returns their names."""
+    """Makes them, and <name>_program. Returns the names of the images."""
     images = []
     for target in ["x86_64", "aarch64", "riscv64"]:
         linkers = ["ld.lld-19"] + (["ld.bfd"] if target == "x86_64" else [])
@@ -17,6 +53,8 @@ def all_images():
                     target = target,
                     testonly = True,
                 )
-                if not missing:
-                    images.append(name)
+                if missing or can_link(target, family):
+                    continue
+                images.append(name)
+                _program(name, target, family)
     return images
