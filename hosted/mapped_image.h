@@ -16,6 +16,7 @@
 
 #include <array>
 #include <string>
+#include <string_view>
 #include <utility>
 
 #include "absl/status/status.h"
@@ -47,7 +48,7 @@ class SealedFile {
   /// Makes one; `name` is what /proc/PID/maps shows. Its end is filled with
   /// zeroes up to a whole page. Error: Internal, naming the call that failed.
   static absl::StatusOr<SealedFile> Make(const char* name,
-                                         absl::string_view bytes) {
+                                         std::string_view bytes) {
     SealedFile file;
     file.fd_ = memfd_create(name, MFD_CLOEXEC | MFD_ALLOW_SEALING);
     file.size_ =
@@ -80,11 +81,11 @@ inline absl::StatusOr<SealedFile> MakeOffsetsFile(const ClockOffsets& values) {
   if (!(values == ClockOffsets())) FormatOffsets(page, values);
   return SealedFile::Make(
       "vvar-offsets",
-      absl::string_view(reinterpret_cast<const char*>(&page), sizeof(page)));
+      std::string_view(reinterpret_cast<const char*>(&page), sizeof(page)));
 }
 
-/// What to map. Descriptors of this process, by which the other one opens them:
-/// this one has to live, and to be the other's to look into, meanwhile.
+/// What to map. Descriptors of this process, by which the other one opens them
+/// in /proc: it has to see this one there, and to be of the same user.
 struct ImageFiles {
   int page_fd;
   int offsets_fd;
