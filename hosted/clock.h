@@ -6,32 +6,24 @@
 #ifndef VVAR_HOSTED_CLOCK_H_
 #define VVAR_HOSTED_CLOCK_H_
 
-#include <pthread.h>
-#include <signal.h>
 #include <stdint.h>
-#include <string.h>
 #include <sys/auxv.h>
-#include <unistd.h>
 
-#include <atomic>
 #include <chrono>
 #include <memory>
 #include <utility>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
-#include "absl/strings/str_cat.h"
-#include "absl/time/time.h"
-#include "clocks/cpu_id.h"
 #include "clocks/native.h"
 #include "fallback/chain.h"
 #include "fallback/syscall.h"
 #include "fallback/vdso_symbol.h"
 #include "hosted/counter.h"
+#include "hosted/page_keeper.h"
 #include "hosted/reference.h"
 #include "hosted/shared_page.h"
 #include "hosted/updater.h"
-#include "vvar/header.h"
 #include "vvar/offset.h"
 #include "vvar/page.h"
 #include "vvar/reader.h"
@@ -49,20 +41,6 @@ inline fallback::VdsoFunctions SystemVdso() {
 /// The chain of a page between processes.
 using SharedChain = fallback::Chain<NativeClock, PageMemory, ClockOffsets>;
 
-/// A PageConfig for the counter of this machine. counter_hz is 0 when nobody
-/// names it: the updater then stores what it measured.
-inline PageConfig ConfigFor(const CounterInfo<NativeClock>& counter,
-                            const UpdaterOptions& options) {
-  return {NativeClock::kCounterId,
-          NativeClock::kCounterBits,
-          counter.hz,
-          NewInstanceId(),
-          VVAR_FEATURE_USER_COUNTER | (HasRdpid() ? VVAR_FEATURE_RDPID : 0),
-          /*timeline_count=*/1,
-          /*resolution_ns=*/1,
-          static_cast<uint32_t>(absl::ToInt64Nanoseconds(options.tick))};
-}
-
 /// A clock of this process, kept by a thread of its own. RAII: the destructor
 /// stops the thread. Any number may exist; each has its own page, in the terms
 /// of the time namespace it was started in: a child that was forked into
@@ -78,13 +56,6 @@ class InProcessClock {
   /// to the vDSO or the kernel.
   explicit InProcessClock(const UpdaterOptions& options = {})
       : status_(Start(options)) {}
-  ~InProcessClock() {
-    // A forked child has a copy of this object, but not its thread; the timer
-    // is the parent's.
-    if (!ticking_ || getpid() != pid_) return;
-    loop_->Stop();
-    pthread_join(thread_, nullptr);
-  }
   InProcessClock(const InProcessClock&) = delete;
   InProcessClock& operator=(const InProcessClock&) = delete;
 
@@ -100,7 +71,7 @@ class InProcessClock {
   /// The page's reader, for intervals, snapshots and statuses.
   const Reader<NativeClock>& reader() const { return chain_.page(); }
   /// The page's descriptor, for whoever maps it elsewhere; -1 without a page.
-  int page_fd() const { return page_.fd(); }
+  int page_fd() const { return keeper_ != nullptr ? keeper_->page().fd() : -1; }
   /// The chain, which says which leg answers.
   const fallback::Chain<>& chain() const { return chain_; }
 
@@ -111,53 +82,21 @@ class InProcessClock {
                                SignalOfCounterRead() == 0
                                    ? ReadStatus::kNotReady
                                    : ReadStatus::kUnreadableCounter);
-    absl::Status valid = CheckOptions(options);
-    if (!valid.ok()) return valid;
     absl::StatusOr<CounterInfo<NativeClock>> counter = FindCounter();
     if (!counter.ok()) return counter.status();
-    absl::StatusOr<WritablePage> page =
-        WritablePage::CreateAnonymous(ConfigFor(*counter, options));
-    if (!page.ok()) return page.status();
-    page_ = *std::move(page);
-    updater_ = std::make_unique<Updater>(
-        page_.bytes(), *counter,
-        std::make_unique<KernelReference>(counter->clock), options);
-    absl::StatusOr<std::unique_ptr<TickLoop>> loop =
-        TickLoop::Create(updater_->tick_ns());
-    if (!loop.ok()) return loop.status();
-    loop_ = *std::move(loop);
-    // The thread is nobody's place to take signals.
-    sigset_t all;
-    sigset_t old_mask;
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &old_mask);
-    // Not std::thread, whose constructor throws where this has to fall back.
-    const int error = pthread_create(
-        &thread_, nullptr,
-        [](void* self) -> void* {
-          auto& clock = *static_cast<InProcessClock*>(self);
-          clock.loop_->Run(*clock.updater_);
-          return nullptr;
-        },
-        this);
-    pthread_sigmask(SIG_SETMASK, &old_mask, nullptr);
-    if (error != 0) {
-      return absl::ResourceExhaustedError(
-          absl::StrCat("pthread_create: ", strerror(error)));
-    }
-    ticking_ = true;
+    absl::StatusOr<std::unique_ptr<PageKeeper>> keeper = PageKeeper::Start(
+        *counter, std::make_unique<KernelReference>(counter->clock), options);
+    if (!keeper.ok()) return keeper.status();
+    keeper_ = *std::move(keeper);
     chain_ = fallback::Chain<>(
-        Reader<NativeClock>(&page_.bytes().timeline[0], counter->clock), vdso);
+        Reader<NativeClock>(&keeper_->page().bytes().timeline[0],
+                            counter->clock),
+        vdso);
     return absl::OkStatus();
   }
 
   fallback::Chain<> chain_;
-  WritablePage page_;
-  std::unique_ptr<Updater> updater_;
-  std::unique_ptr<TickLoop> loop_;
-  pthread_t thread_ = {};
-  bool ticking_ = false;
-  pid_t pid_ = getpid();
+  std::unique_ptr<PageKeeper> keeper_;
   absl::Status status_;
 };
 

@@ -311,7 +311,9 @@ class Discipline {
               raw_ahead_ns_,
           elapsed_ns);
     }
-    SteerRealtime(timekeeper, brackets.realtime, offset_ns);
+    const double expected_ns =
+        offset_ns + realtime_.RunOn(timekeeper, elapsed_ns);
+    SteerRealtime(timekeeper, brackets.realtime, expected_ns);
     SetErrorBound(timekeeper, mono.width());
   }
 
@@ -323,19 +325,19 @@ class Discipline {
     servo_.Add(offset_ns, elapsed_ns);
   }
 
+  /// `expected_ns`: what TAI is off by if nobody set the reference's REALTIME.
   void SteerRealtime(Timekeeper& timekeeper, Bracket realtime,
-                     double monotonic_offset_ns) {
+                     double expected_ns) {
     realtime_.Announce(timekeeper, quality_);
     if (!IsUsable(realtime)) return;
-    double difference_ns =
-        TaiOffset(timekeeper, realtime) - monotonic_offset_ns;
+    double difference_ns = TaiOffset(timekeeper, realtime) - expected_ns;
     if (realtime_.IsStep(difference_ns)) {
       // Or a leap second, of which quality_ does not know yet.
       AskQuality();
       realtime_.Announce(timekeeper, quality_);
       realtime = reference_.ReadNarrowest(ClockId::kRealtime, kTries);
       if (!IsUsable(realtime)) return;
-      difference_ns = TaiOffset(timekeeper, realtime) - monotonic_offset_ns;
+      difference_ns = TaiOffset(timekeeper, realtime) - expected_ns;
     }
     if (realtime_.Steer(timekeeper, difference_ns)) ++health_.realtime_steps;
     health_.refused_ns = realtime_.refused_ns();

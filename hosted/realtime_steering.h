@@ -9,6 +9,7 @@
 #include <stdint.h>
 
 #include <cmath>
+#include <cstdlib>
 
 #include "hosted/reference.h"
 #include "vvar/leap.h"
@@ -34,6 +35,9 @@ struct RealtimePolicy {
   StepPolicy on_step = StepPolicy::kFollow;
   LeapPolicy on_leap = LeapPolicy::kStep;
   int64_t slew_ppb = 500'000;  ///< Range: [0, Timekeeper::kMaxPpb].
+  /// What the reference's REALTIME runs faster by than its other clocks do: see
+  /// OwnRealtime. Not with kSlew. Range: +-Timekeeper::kMaxPpb.
+  int64_t rate_ppb = 0;
 };
 
 /// Steers by TAI, REALTIME + TAI offset, on both sides: that goes on through
@@ -59,6 +63,20 @@ class RealtimeSteering {
         (IsPending(plan) || plan.state == VVAR_LEAP_DONE)) {
       timekeeper.CancelLeap();
     }
+  }
+
+  /// Has REALTIME go on at its own rate, `elapsed_ns` after the last call.
+  /// Returns what TAI moves by for that, where the next line begins: it goes in
+  /// steps, which was_set_count counts; REALTIME goes evenly.
+  double RunOn(Timekeeper& timekeeper, double elapsed_ns) {
+    if (policy_.rate_ppb == 0) return 0;
+    own_ns_ += elapsed_ns * static_cast<double>(policy_.rate_ppb) * 1e-9;
+    const int64_t whole_ns = std::llround(own_ns_);
+    own_ns_ -= static_cast<double>(whole_ns);
+    // No faster than its rate: what is left over from one interval to the next
+    // keeps the slope the same.
+    timekeeper.SlewRealtime(whole_ns, std::abs(policy_.rate_ppb));
+    return static_cast<double>(whole_ns);
   }
 
   /// The page's TAI offset ought to be the reference's, less a leap second that
@@ -164,6 +182,7 @@ class RealtimeSteering {
 
   RealtimePolicy policy_;
   double refused_ns_ = 0;
+  double own_ns_ = 0;  ///< Of RunOn(), below a nanosecond.
   double sum_ns_ = 0;
   int count_ = 0;
 };

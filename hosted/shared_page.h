@@ -212,6 +212,7 @@ class AttachedPage {
   const vvar_page& bytes() const {
     return *static_cast<const vvar_page*>(mapping_.address());
   }
+  int fd() const { return mapping_.fd(); }
 
   /// A reader of timeline `index`; one of nothing if there is no such timeline.
   SharedReader MakeReader(NativeClock clock, uint32_t index = 0) const {

@@ -27,6 +27,7 @@ readonly TEST_PACKAGES=(
   "qemu-system-misc opensbi"
   "qemu-system-arm"
   "qemu-system-x86 qemu-system-data"
+  "musl-tools" # Programs under vvar exec.
   "spin"
   "clang-format"
   "libgtest-dev" # The mutation test links tests by itself.

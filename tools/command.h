@@ -6,6 +6,7 @@
 #define VVAR_TOOLS_COMMAND_H_
 
 #include <string>
+#include <vector>
 
 #include "absl/flags/declare.h"
 #include "absl/status/status.h"
@@ -22,6 +23,9 @@ ABSL_DECLARE_FLAG(std::string, max_error_from);
 ABSL_DECLARE_FLAG(std::string, on_step);
 ABSL_DECLARE_FLAG(std::string, on_leap);
 ABSL_DECLARE_FLAG(double, seconds);
+ABSL_DECLARE_FLAG(absl::Duration, offset);
+ABSL_DECLARE_FLAG(double, rate);
+ABSL_DECLARE_FLAG(bool, f);
 
 namespace vvar::tools {
 
@@ -39,6 +43,10 @@ enum ExitCode : int {
   kExitNoPermission = 9,
   kExitNoTime = 10,
   kExitOtherWriter = 11,
+  // As env(1), nohup(1) and shells have them; below, the program's own.
+  kExitRefused = 125,
+  kExitNotExecutable = 126,
+  kExitNotFound = 127,
 };
 
 /// Prints a status to stderr as "vvar: ..." and returns its exit code.
@@ -55,6 +63,8 @@ ExitCode Now();
 ExitCode Watch();
 ExitCode Dump();
 ExitCode System();
+/// `words`: the program and its arguments. Returns the program's exit status.
+int Exec(const std::vector<char*>& words);
 
 }  // namespace vvar::tools
 

@@ -4,6 +4,7 @@
 // the system's own clocks cost. Each command has a file of its own.
 #include <stdio.h>
 
+#include <algorithm>
 #include <iterator>
 #include <string>
 #include <vector>
@@ -25,6 +26,10 @@ ABSL_FLAG(std::string, max_error_from, "kernel", "who bounds its error");
 ABSL_FLAG(std::string, on_step, "follow", "what REALTIME does when it is set");
 ABSL_FLAG(std::string, on_leap, "step", "how a leap second is made");
 ABSL_FLAG(double, seconds, 10, "how long to watch");
+ABSL_FLAG(absl::Duration, offset, absl::ZeroDuration(),
+          "what the program's REALTIME is ahead by");
+ABSL_FLAG(double, rate, 1, "how fast the program's REALTIME runs");
+ABSL_FLAG(bool, f, false, "follow children");
 
 namespace vvar::tools {
 namespace {
@@ -42,6 +47,9 @@ usage: vvar COMMAND [flags]
   dump  --page=NAME       every field of a page, decoded
   system                  the system's own clocks: clocksource, vDSO, which
                           clock ids avoid a system call, and what each costs
+  exec  [flags] -- PROGRAM ARGS
+                          run an unmodified program that reads its time from a
+                          page, by an image in its vDSO's place: `vvar help exec`
 
 NAME is a file /dev/shm/vvar.NAME; what holds a slash is a path as it stands.
 
@@ -66,6 +74,8 @@ flags
   --on_leap=POLICY        serve: a leap second it announces: step (default), as
                           Linux does; smear, linearly from noon to noon
   --seconds=N             watch: how long; 0: until interrupted (default 10)
+  -f, --offset=DURATION, --rate=X
+                          exec: see `vvar help exec`
 
 exit codes
   0  done                                6  page foreign (no vvar page)
@@ -76,11 +86,49 @@ exit codes
   4  page empty: no writer has begun    10  page gives no time now (stale, not
   5  page truncated                         ready); `now` has fallen back
                                         11  page has another live writer
+exec: the program's own, or one of the above, or
+  125  refused (see the message)       126  program not executable
+                                       127  program not found
 
 try it
   vvar serve --page=demo &
   vvar watch --page=demo --seconds=10
   vvar now --page=demo
+)";
+
+constexpr char kExecHelp[] =
+    R"(usage: vvar exec [flags] -- PROGRAM ARGS
+
+Runs a program, unmodified, with its vDSO replaced by one that reads a page:
+static and Go programs too, no LD_PRELOAD. Its exit status, output, signals and
+terminal are as without. x86-64 programs on Linux.
+
+  --page=NAME       the page, kept by `vvar serve --page=NAME`; without it this
+                    command keeps one while the program runs, by --tick and
+                    --max_age
+  -f                children too, through fork and exec. Without it, forked
+                    children keep the image and lose it at their next exec
+  --offset=DURATION the program's REALTIME and TAI are ahead of the kernel's by
+                    this; negative: behind (such as -8760h)
+  --rate=X          they run X times as fast from the start on, 0.95 to 1.05
+
+Of a time of one's own (--offset, --rate):
+- If the kernel's REALTIME is set, the program's moves by as much within a tick.
+- MONOTONIC, BOOTTIME, timers and every sleep stay the kernel's. A sleep for a
+  while is as it was. One until a time of REALTIME (clock_nanosleep() and timerfd
+  with TIMER_ABSTIME, pthread_cond_timedwait(), sem_timedwait(), futex) is
+  measured by the kernel's REALTIME: too long by the offset, or no sleep at all
+  where it is negative. For another MONOTONIC use a time namespace (unshare -T),
+  which moves the sleeps along.
+- A direct system call, file times and other programs have the kernel's.
+
+Whoever no longer keeps the page (killed, or ended before what the program left
+behind) has readers fall back to the kernel's clocks after --max_age.
+
+Not replaced: getcpu() of glibc 2.35 on and clock_getres() of musl, which make no
+use of a vDSO; 32-bit programs. Refused: setuid programs but by root, since the
+kernel withholds their rights from who is traced. While -f follows it, a program
+cannot be debugged. More: docs/exec.md.
 )";
 
 struct Command {
@@ -108,16 +156,24 @@ bool AsksForHelp(int argc, char** argv) {
   return false;
 }
 
-ExitCode Main(int argc, char** argv) {
+bool Names(int argc, char** argv, absl::string_view command) {
+  return std::find(argv + 1, argv + argc, command) != argv + argc;
+}
+
+int Main(int argc, char** argv) {
   if (AsksForHelp(argc, argv)) {
-    fputs(kHelp, stdout);
+    fputs(Names(argc, argv, "exec") ? kExecHelp : kHelp, stdout);
     return kExitOk;
   }
   const std::vector<char*> words = absl::ParseCommandLine(argc, argv);
   if (words.size() < 2)
     return Usage(
         "no command; expected one of serve, now, "
-        "watch, dump, system");
+        "watch, dump, system, exec");
+  if (absl::string_view(words[1]) == "exec") {
+    if (!Names(argc, argv, "--")) return Usage("exec: no `--` before PROGRAM");
+    return Exec({words.begin() + 2, words.end()});
+  }
   if (words.size() > 2) {
     return Usage(
         absl::StrCat("argument '", words[2], "'; expected flags only"));
@@ -129,8 +185,9 @@ ExitCode Main(int argc, char** argv) {
   for (const Command& command : kCommands) {
     if (absl::string_view(words[1]) == command.name) return command.run();
   }
-  return Usage(absl::StrCat("command '", words[1],
-                            "'; expected serve, now, watch, dump or system"));
+  return Usage(
+      absl::StrCat("command '", words[1],
+                   "'; expected serve, now, watch, dump, system or exec"));
 }
 
 }  // namespace

@@ -1,6 +1,7 @@
 """vDSO images, from the sources of this folder."""
 
-load("//tests/build:freestanding.bzl", "can_link", "freestanding_image")
+load("@rules_cc//cc:defs.bzl", "cc_library")
+load("//tests/build:freestanding.bzl", "can_link", "embedding", "freestanding_image")
 
 _DEPS = [
     "//clocks:cpu_id",
@@ -85,5 +86,40 @@ def image_array(name, image, **kwargs):
         srcs = [image],
         outs = [name + ".inc"],
         cmd = "od -An -v -tu1 $< | sed 's/[0-9][0-9]*/&,/g' >$@",
+        **kwargs
+    )
+
+def embedded_image(name, target, family, linker, **kwargs):
+    """An image, NAME_image, and a library with its bytes: embedded_image.h.
+
+    Args:
+      name: the library's name.
+      target: as vdso_image()'s.
+      family: as vdso_image()'s.
+      linker: as vdso_image()'s.
+      **kwargs: passed to both.
+    """
+    image = target + "_image"
+    missing = vdso_image(
+        name = image,
+        target = target,
+        family = family,
+        linker = linker,
+        testonly = False,
+        **kwargs
+    )
+    if not missing:
+        embedding(
+            name = name + "_bytes",
+            image = image,
+            symbol = "vvar_embedded_image",
+        )
+    cc_library(
+        name = name,
+        srcs = [] if missing else [name + "_bytes"],
+        hdrs = ["embedded_image.h"],
+        # What the source takes in.
+        textual_hdrs = [] if missing else [image],
+        defines = ["VVAR_IMAGE_NEEDS='\"%s\"'" % missing] if missing else [],
         **kwargs
     )

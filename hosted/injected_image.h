@@ -1,0 +1,213 @@
+// SPDX-License-Identifier: MIT
+//
+// A vDSO image in another process: its files, and the calls that map them, page
+// and offsets right before the image, none of them writable. What then leads
+// programs to the image is the caller's. Linux on x86-64, user space.
+#ifndef VVAR_HOSTED_INJECTED_IMAGE_H_
+#define VVAR_HOSTED_INJECTED_IMAGE_H_
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdint.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <array>
+#include <string>
+#include <string_view>
+#include <utility>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/string_view.h"
+#include "hosted/injected_calls.h"
+#include "hosted/traced_thread.h"
+#include "vvar/offset.h"
+#include "vvar/page.h"
+
+namespace vvar::hosted {
+
+/// An anonymous file that nobody can change any more. Move-only.
+class SealedFile {
+ public:
+  SealedFile() = default;
+  SealedFile(SealedFile&& other) noexcept
+      : fd_(std::exchange(other.fd_, -1)), size_(other.size_) {}
+  SealedFile& operator=(SealedFile&& other) noexcept {
+    std::swap(fd_, other.fd_);
+    size_ = other.size_;
+    return *this;
+  }
+  ~SealedFile() {
+    if (fd_ >= 0) close(fd_);
+  }
+
+  /// Makes one; `name` is what /proc/PID/maps shows. Its end is filled with
+  /// zeroes up to a whole page. Error: Internal, naming the call that failed.
+  static absl::StatusOr<SealedFile> Make(const char* name,
+                                         std::string_view bytes) {
+    SealedFile file;
+    file.fd_ = memfd_create(name, MFD_CLOEXEC | MFD_ALLOW_SEALING);
+    file.size_ =
+        (bytes.size() + VVAR_PAGE_SIZE - 1) / VVAR_PAGE_SIZE * VVAR_PAGE_SIZE;
+    constexpr int kAll =
+        F_SEAL_WRITE | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL;
+    if (file.fd_ < 0 ||
+        write(file.fd_, bytes.data(), bytes.size()) !=
+            static_cast<ssize_t>(bytes.size()) ||
+        ftruncate(file.fd_, static_cast<off_t>(file.size_)) != 0 ||
+        fcntl(file.fd_, F_ADD_SEALS, kAll) != 0) {
+      return absl::InternalError(
+          absl::StrCat("memfd ", name, ": ", strerror(errno)));
+    }
+    return file;
+  }
+
+  int fd() const { return fd_; }
+  uint64_t size() const { return size_; }
+
+ private:
+  int fd_ = -1;
+  uint64_t size_ = 0;
+};
+
+/// Makes an offset page for the images of a time namespace.
+inline absl::StatusOr<SealedFile> MakeOffsetsFile(const ClockOffsets& values) {
+  vvar_offsets page = {};
+  // All zero says the same, to who looks at the bytes, too.
+  if (!(values == ClockOffsets())) FormatOffsets(page, values);
+  return SealedFile::Make(
+      "vvar-offsets",
+      std::string_view(reinterpret_cast<const char*>(&page), sizeof(page)));
+}
+
+/// What to map. Descriptors of this process, by which the other one opens them
+/// in /proc: it has to see this one there, and to be of the same user.
+struct ImageFiles {
+  int page_fd;
+  int offsets_fd;
+  int image_fd;
+  uint64_t image_size;  ///< A multiple of VVAR_PAGE_SIZE.
+};
+
+/// Where the parts are. Source: vdso/image.ld.
+struct InjectedImage {
+  uint64_t page;
+
+  uint64_t offsets() const { return page + VVAR_PAGE_SIZE; }
+  uint64_t image() const { return page + 2 * VVAR_PAGE_SIZE; }
+};
+
+namespace injected_image_internal {
+
+/// Calls of one thread, whose errors name what was tried.
+class Caller {
+ public:
+  Caller(TracedThread thread, const InjectedCalls& calls)
+      : thread_(thread), calls_(calls) {}
+
+  absl::StatusOr<uint64_t> Call(absl::string_view what, long number,
+                                const std::array<uint64_t, 6>& arguments) {
+    const absl::StatusOr<int64_t> result = calls_.Call(number, arguments);
+    if (!result.ok()) return result.status();
+    constexpr int64_t kMaxErrno = 4095;
+    if (*result < 0 && *result >= -kMaxErrno) {
+      return thread_.Error(what, static_cast<int>(-*result));
+    }
+    return static_cast<uint64_t>(*result);
+  }
+
+  /// Maps a descriptor of this process at `address`, and nowhere else.
+  absl::Status MapFile(int fd, uint64_t address, uint64_t size, int protection,
+                       int flags) {
+    const std::string path = absl::StrCat("/proc/", getpid(), "/fd/", fd);
+    absl::Status status =
+        thread_.Write(calls_.scratch(), path.c_str(), path.size() + 1);
+    if (!status.ok()) return status;
+    const absl::StatusOr<uint64_t> opened =
+        Call(absl::StrCat("open ", path), SYS_openat,
+             {static_cast<uint64_t>(AT_FDCWD), calls_.scratch(),
+              O_RDONLY | O_CLOEXEC, 0, 0, 0});
+    if (!opened.ok()) return opened.status();
+    const absl::StatusOr<uint64_t> mapped =
+        Call(absl::StrCat("mmap ", path), SYS_mmap,
+             {address, size, static_cast<uint64_t>(protection),
+              static_cast<uint64_t>(flags | MAP_FIXED), *opened, 0});
+    const absl::StatusOr<uint64_t> closed =
+        Call("close", SYS_close, {*opened, 0, 0, 0, 0, 0});
+    if (!mapped.ok()) return mapped.status();
+    if (!closed.ok()) return closed.status();
+    if (*mapped != address) return Misplaced(*mapped, address);
+    return absl::OkStatus();
+  }
+
+  /// Finds room for `size` bytes, at `hint` if there is some.
+  absl::StatusOr<uint64_t> Reserve(uint64_t hint, uint64_t size) {
+    const absl::StatusOr<uint64_t> room =
+        Call("mmap", SYS_mmap,
+             {hint, size, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS,
+              static_cast<uint64_t>(-1), 0});
+    if (!room.ok()) return room;
+    if (*room < VVAR_PAGE_SIZE * 2 || *room % VVAR_PAGE_SIZE != 0) {
+      return Misplaced(*room, hint);
+    }
+    return room;
+  }
+
+ private:
+  absl::Status Misplaced(uint64_t at, uint64_t expected) const {
+    return absl::InternalError(
+        absl::StrCat("process ", thread_.tid(), ": mmap gave 0x", absl::Hex(at),
+                     "; expected a page, at 0x", absl::Hex(expected)));
+  }
+
+  TracedThread thread_;
+  const InjectedCalls& calls_;
+};
+
+}  // namespace injected_image_internal
+
+/// Maps page, offsets (shared, read) and image (private, read and execute) in
+/// the process of a thread that makes calls for us. `hint`: where, if there is
+/// room. Error: TracedThread's, and nothing stays mapped or open.
+inline absl::StatusOr<InjectedImage> MapImage(TracedThread thread,
+                                              const InjectedCalls& calls,
+                                              const ImageFiles& files,
+                                              uint64_t hint = 0) {
+  injected_image_internal::Caller caller(thread, calls);
+  const uint64_t size = 2 * VVAR_PAGE_SIZE + files.image_size;
+  const absl::StatusOr<uint64_t> room = caller.Reserve(hint, size);
+  if (!room.ok()) return room.status();
+  const InjectedImage mapped = {*room};
+  absl::Status status = caller.MapFile(files.page_fd, mapped.page,
+                                       VVAR_PAGE_SIZE, PROT_READ, MAP_SHARED);
+  if (status.ok()) {
+    status = caller.MapFile(files.offsets_fd, mapped.offsets(), VVAR_PAGE_SIZE,
+                            PROT_READ, MAP_SHARED);
+  }
+  if (status.ok()) {
+    status = caller.MapFile(files.image_fd, mapped.image(), files.image_size,
+                            PROT_READ | PROT_EXEC, MAP_PRIVATE);
+  }
+  // What a call returned is not yet what is there.
+  char magic[4] = {};
+  if (status.ok()) status = thread.Read(mapped.image(), magic, sizeof(magic));
+  if (status.ok() && memcmp(magic,
+                            "\x7f"
+                            "ELF",
+                            sizeof(magic)) != 0) {
+    status = absl::InternalError(absl::StrCat("process ", thread.tid(),
+                                              ": no image at 0x",
+                                              absl::Hex(mapped.image())));
+  }
+  if (status.ok()) return mapped;
+  (void)caller.Call("munmap", SYS_munmap, {*room, size, 0, 0, 0, 0});
+  return status;
+}
+
+}  // namespace vvar::hosted
+
+#endif  // VVAR_HOSTED_INJECTED_IMAGE_H_

@@ -1,0 +1,104 @@
+// SPDX-License-Identifier: MIT
+//
+// What a C program sees of its clocks, one line each: the name, what the
+// function returned, the time it gave, and whether it ran through the vDSO that
+// the auxiliary vector names. With --maps, what is mapped; with --ns-per-call,
+// what a reading costs. Compiled by exec_test.py, with each C library and way
+// to link. x86-64.
+#define _GNU_SOURCE
+#include <sched.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/auxv.h>
+#include <sys/time.h>
+#include <time.h>
+#include <ucontext.h>
+
+// The image's two pages, more than the kernel's vDSO has symbols in.
+enum { kImageSize = 8192, kTrapFlag = 0x100 };
+
+static volatile sig_atomic_t stepping, seen_in_image;
+
+// With the trap flag set, called after each instruction.
+static void OnTrap(int signal, siginfo_t* info, void* context) {
+  (void)signal;
+  (void)info;
+  greg_t* registers = ((ucontext_t*)context)->uc_mcontext.gregs;
+  const unsigned long image = getauxval(AT_SYSINFO_EHDR);
+  if ((unsigned long)registers[REG_RIP] - image < kImageSize) {
+    seen_in_image = 1;
+  }
+  if (stepping) {
+    registers[REG_EFL] |= kTrapFlag;
+  } else {
+    registers[REG_EFL] &= ~(greg_t)kTrapFlag;
+  }
+}
+
+// Steps through `call`, after which the next trap is the last. It may take so
+// long that the page is busy: what it returns says nothing.
+#define STEP(call)     \
+  do {                 \
+    seen_in_image = 0; \
+    stepping = 1;      \
+    raise(SIGTRAP);    \
+    call;              \
+    stepping = 0;      \
+  } while (0)
+
+// A call as programs make it, and stepped through.
+#define SHOW(name, call, ns)                                       \
+  do {                                                             \
+    const long result = (long)(call);                              \
+    const long long shown_ns = (ns);                               \
+    STEP(call);                                                    \
+    printf("%s %d %lld %d\n", name, result < 0 ? -1 : 0, shown_ns, \
+           seen_in_image);                                         \
+  } while (0)
+
+static long long Ns(struct timespec t) {
+  return t.tv_sec * 1000000000LL + t.tv_nsec;
+}
+
+static int PrintNsPerCall(void) {
+  enum { kCalls = 2000000 };
+  struct timespec from, to, now;
+  // Of the processor's time: others' turns are not what a call costs.
+  clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &from);
+  for (int i = 0; i < kCalls; ++i) clock_gettime(CLOCK_MONOTONIC, &now);
+  clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &to);
+  printf("%.3f\n", (double)(Ns(to) - Ns(from)) / kCalls);
+  return 0;
+}
+
+static int PrintMaps(void) {
+  char line[512];
+  FILE* maps = fopen("/proc/self/maps", "r");
+  printf("vdso %lx\n", getauxval(AT_SYSINFO_EHDR));
+  while (fgets(line, sizeof(line), maps) != NULL) fputs(line, stdout);
+  return 0;
+}
+
+int main(int argc, char** argv) {
+  if (argc > 1 && strcmp(argv[1], "--ns-per-call") == 0) {
+    return PrintNsPerCall();
+  }
+  if (argc > 1 && strcmp(argv[1], "--maps") == 0) return PrintMaps();
+  struct sigaction action = {0};
+  action.sa_flags = SA_SIGINFO;
+  action.sa_sigaction = OnTrap;
+  sigaction(SIGTRAP, &action, NULL);
+
+  struct timespec t = {0, 0};
+  struct timeval v = {0, 0};
+  SHOW("clock_gettime", clock_gettime(CLOCK_REALTIME, &t), Ns(t));
+  SHOW("gettimeofday", gettimeofday(&v, NULL),
+       v.tv_sec * 1000000000LL + v.tv_usec * 1000LL);
+  SHOW("time", time(&t.tv_sec), t.tv_sec * 1000000000LL);
+  SHOW("clock_getres", clock_getres(CLOCK_REALTIME, &t), Ns(t));
+  SHOW("getcpu", sched_getcpu(), 0);
+  SHOW("monotonic", clock_gettime(CLOCK_MONOTONIC, &t), Ns(t));
+  SHOW("boottime", clock_gettime(CLOCK_BOOTTIME, &t), Ns(t));
+  return 0;
+}

@@ -1,0 +1,792 @@
+#!/usr/bin/python3
+"""Runs programs under `vvar exec`, as a person would, and asks where their time
+came from, where the image is, and whether they notice anything else.
+
+Prints `CASE name PASSED|FAILED|SKIPPED reason` for each case."""
+
+import json
+import os
+import pty
+import re
+import select
+import shutil
+import signal
+import struct
+import subprocess
+import sys
+import tempfile
+import time
+import traceback
+
+VVAR, PROBE_SOURCE, DENY_SOURCE = sys.argv[1:4]
+DEADLINE_S = 60  # Gives up only; no case depends on how long anything takes.
+YEARS = "87600h"
+YEARS_NS = 87600 * 3600 * 10**9
+RESOLUTION_OFFSET = 64  # docs/abi.md, vvar_header.resolution_ns.
+
+
+class SkipCase(Exception):
+    pass
+
+
+def run(words, **kwargs):
+    return subprocess.run(words, capture_output=True, text=True,
+                          timeout=DEADLINE_S, **kwargs)
+
+
+def vvar_exec(*words, within=(), **kwargs):
+    """words: flags, "--" and the program. within: a command before it."""
+    return run([*within, VVAR, "exec", *words], **kwargs)
+
+
+def warned(done):
+    """What is on stderr but for the one line that --offset costs."""
+    lines = done.stderr.splitlines()
+    assert sum("vvar help exec" in line for line in lines) == 1, done.stderr
+    return [line for line in lines if "vvar help exec" not in line]
+
+
+def build(folder, name, *compiler, source=None):
+    if not shutil.which(compiler[0]):
+        raise SkipCase("no " + compiler[0])
+    path = os.path.join(folder, name)
+    done = run([*compiler, "-O1", "-w", source or PROBE_SOURCE, "-o", path])
+    if done.returncode != 0:
+        raise SkipCase("%s: %s" % (" ".join(compiler), done.stderr[-200:]))
+    return path
+
+
+def script(folder, name, text, mode=0o755):
+    path = os.path.join(folder, name)
+    with open(path, "w") as file:
+        file.write(text)
+    os.chmod(path, mode)
+    return path
+
+
+def rows_of(done):
+    """{name: (result, ns, in image or None)} of what a probe printed."""
+    assert done.returncode == 0, (done.returncode, done.stdout, done.stderr)
+    rows = {}
+    for line in done.stdout.splitlines():
+        name, result, ns, *image = line.split()
+        rows[name] = (int(result), int(ns), int(image[0]) if image else None)
+    return rows
+
+
+class Server:
+    def __init__(self, page, *flags):
+        self.process = subprocess.Popen(
+            [VVAR, "serve", "--page=" + page, "--format=json", *flags],
+            stdout=subprocess.PIPE, text=True)
+        text = ""
+        while not text.rstrip().endswith("\n}"):
+            line = self.process.stdout.readline()
+            assert line, "server said only: " + text
+            text += line
+        self.start = json.loads(text)
+
+    def kill(self):
+        self.process.kill()
+        self.process.wait()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.kill()
+        self.process.stdout.close()
+
+
+def can_trace():
+    done = vvar_exec("--", "true")
+    if done.returncode == 9:
+        raise SkipCase("ptrace denied: " + done.stderr)
+    assert done.returncode == 0, (done.returncode, done.stderr)
+
+
+# --- the matrix --------------------------------------------------------------
+
+COLUMNS = ["clock_gettime", "gettimeofday", "time", "clock_getres", "getcpu"]
+GLIBC = dict.fromkeys(COLUMNS, "image")
+# Source: glibc 2.35 on reads the cpu that rseq keeps in memory.
+GLIBC["getcpu"] = "no call"
+MUSL = dict.fromkeys(COLUMNS, "image")
+MUSL["clock_getres"] = "syscall"
+
+JAVA = """
+public class Probe {
+  public static void main(String[] words) {
+    System.out.println("clock_gettime 0 " +
+                       System.currentTimeMillis() * 1000000);
+  }
+}
+"""
+GO = """
+package main
+
+import ("fmt"; "time")
+
+func main() { fmt.Println("clock_gettime 0", time.Now().UnixNano()) }
+"""
+PYTHON = """
+import time
+print("clock_gettime 0", time.time_ns())
+print("clock_getres 0", int(time.clock_getres(time.CLOCK_REALTIME) * 1e9))
+"""
+
+
+def c_program(*compiler, expected, env=()):
+    return lambda folder: ([build(folder, "probe", *compiler)], expected,
+                           dict(env))
+
+
+def runtime(command, expected):
+    def make(folder):
+        words = command(folder)
+        if not shutil.which(words[0]):
+            raise SkipCase("no " + words[0])
+        return words, dict.fromkeys(expected, "image"), {}
+    return make
+
+
+def go_program(folder):
+    if not shutil.which("go"):
+        return ["go"]
+    source = script(folder, "probe.go", GO)
+    binary = os.path.join(folder, "probe_go")
+    run(["go", "build", "-o", binary, source],
+        env=dict(os.environ, CGO_ENABLED="0", HOME=folder))
+    return [binary]
+
+
+MATRIX = [
+    ("glibc dynamic", c_program("gcc", expected=GLIBC)),
+    ("glibc static", c_program("gcc", "-static", expected=GLIBC)),
+    ("glibc static-pie", c_program("gcc", "-static-pie", expected=GLIBC)),
+    ("glibc without rseq",
+     c_program("gcc", expected=dict(GLIBC, getcpu="image"),
+               env={"GLIBC_TUNABLES": "glibc.pthread.rseq=0"})),
+    ("musl dynamic", c_program("musl-gcc", expected=MUSL)),
+    ("musl static", c_program("musl-gcc", "-static", expected=MUSL)),
+    ("Go static", runtime(go_program, ["clock_gettime"])),
+    ("python3", runtime(lambda _: ["/usr/bin/python3", "-c", PYTHON],
+                        ["clock_gettime", "clock_getres"])),
+    ("java", runtime(lambda folder: [
+        "java", script(folder, "Probe.java", JAVA)], ["clock_gettime"])),
+    ("perl", runtime(lambda _: [
+        "perl", "-MTime::HiRes=gettimeofday", "-e",
+        'printf "time 0 %d000000000\\n", time; my ($s, $us) = gettimeofday;'
+        'printf "gettimeofday 0 %d%06d000\\n", $s, $us'],
+        ["gettimeofday", "time"])),
+    ("node", runtime(lambda _: [
+        "node", "-e", 'console.log("gettimeofday 0 " + Date.now() + "000000")'],
+        ["gettimeofday"])),
+    ("date", runtime(lambda _: ["date", "+clock_gettime 0 %s%N"],
+                     ["clock_gettime"])),
+    ("bash", runtime(lambda _: [
+        "bash", "-c", "printf 'gettimeofday 0 %s000\\n' ${EPOCHREALTIME/./}"],
+        ["gettimeofday"])),
+]
+
+
+def cell(name, shifted, coarse):
+    """Where one function's answer is from. shifted: seen with REALTIME years
+    ahead; coarse: with a page that claims a resolution of 77 ns. Both with the
+    system calls denied."""
+    result, ns, in_image = (coarse if name == "clock_getres" else shifted)[name]
+    if result != 0:
+        return "syscall"
+    if name == "clock_getres":
+        from_page = ns == 77
+    elif name == "getcpu":
+        from_page = bool(in_image)
+    else:
+        from_page = abs(ns - YEARS_NS - time.time_ns()) < 10**9 * DEADLINE_S
+    if in_image is not None:
+        assert from_page == bool(in_image), (name, ns, in_image)
+    if from_page:
+        return "image"
+    return "no call" if name == "getcpu" else "elsewhere"
+
+
+# Trap: T99 (interposition reaches none of the static ones)
+def each_program_has_its_time_from_the_image(folder, page):
+    deny = build(folder, "deny_time", "gcc", source=DENY_SOURCE)
+    wrong = []
+    print("%-20s" % "" + "".join("%-15s" % name for name in COLUMNS))
+    with Server(page, "--max_age=1h") as _:
+        with open(page, "r+b") as file:
+            file.seek(RESOLUTION_OFFSET)
+            assert struct.unpack("=I", file.read(4))[0] == 1
+            file.seek(RESOLUTION_OFFSET)
+            file.write(struct.pack("=I", 77))
+        for name, make in MATRIX:
+            try:
+                words, expected, env = make(folder)
+            except SkipCase as skip:
+                print("%-20sskipped: %s" % (name, skip))
+                continue
+            env = dict(os.environ, **env)
+            shifted = rows_of(vvar_exec("-f", "--offset=" + YEARS, "--", deny,
+                                        *words, env=env))
+            coarse = rows_of(vvar_exec("-f", "--page=" + page, "--", deny,
+                                       *words, env=env))
+            got = {column: cell(column, shifted, coarse)
+                   for column in COLUMNS if column in shifted}
+            print("%-20s" % name +
+                  "".join("%-15s" % got.get(column, "-") for column in COLUMNS))
+            if got != expected:
+                wrong.append((name, got, expected))
+    assert not wrong, wrong
+
+
+# --- where it is -------------------------------------------------------------
+
+
+def check_maps(text):
+    """The parts lie where the image expects them, and can do no more than they
+    have to."""
+    lines = text.splitlines()
+    vdso = int(lines[0].split()[1], 16)
+    parts = {}
+    for line in lines[1:]:
+        span, rights, _, _, _, *name = line.split()
+        begin, end = (int(word, 16) for word in span.split("-"))
+        assert not ("w" in rights and "x" in rights), line
+        if name and name[0].startswith("/memfd:vvar"):
+            assert name[0] not in parts, line
+            parts[name[0][7:]] = (begin, end, rights)
+    assert set(parts) == {"vvar", "vvar-offsets", "vvar-image"}, lines
+    page, offsets, image = (parts[name] for name in
+                            ("vvar", "vvar-offsets", "vvar-image"))
+    assert image[0] == vdso, (image, vdso)
+    assert page[1] - page[0] == offsets[1] - offsets[0] == 4096
+    assert page[1] == offsets[0] and offsets[1] == image[0], parts
+    assert page[0] >= 65536, page
+    assert (page[2], offsets[2], image[2]) == ("r--s", "r--s", "r-xp"), parts
+
+
+# Trap: T84 (a data page that is mapped executable)
+def page_offsets_and_image_are_mapped_in_a_row_and_read_only(folder, _):
+    for flags in [[], ["-static"], ["-static-pie"]]:
+        probe = build(folder, "probe", "gcc", *flags)
+        for follow in [[], ["-f"]]:
+            done = vvar_exec(*follow, "--", probe, "--maps")
+            assert done.returncode == 0 and not done.stderr, done.stderr
+            check_maps(done.stdout)
+
+
+def the_kernels_vdso_stays_for_whoever_unwinds_through_it(folder, _):
+    probe = build(folder, "probe", "gcc")
+    assert "[vdso]" in vvar_exec("--", probe, "--maps").stdout
+
+
+# --- as without --------------------------------------------------------------
+
+# A parent that stops and continues its child.
+STOPPER = """
+import os, signal
+pid = os.fork()
+if pid == 0:
+    os.kill(os.getpid(), signal.SIGSTOP)
+    os._exit(7)
+_, status = os.waitpid(pid, os.WUNTRACED)
+print(os.WIFSTOPPED(status) and os.WSTOPSIG(status))
+os.kill(pid, signal.SIGCONT)
+print(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
+"""
+
+SAME = [
+    "exit 0",
+    "exit 77",
+    "echo out; echo err >&2; exit 3",
+    "cat",  # The input is the program's.
+    "kill -TERM $$",
+    "kill -SEGV $$",
+    "kill -KILL $$",
+    "trap 'echo got' USR1; kill -USR1 $$; exit 5",
+    "echo one | cat | tr o O; false | true; exit 6",
+    "(exit 4); echo $?; bash -c 'exit 9'; echo $?",
+    "sleep 0 & wait $!; echo waited $?",
+    "/usr/bin/python3 -c '%s'; echo $?" % STOPPER,
+    "exec bash -c 'echo again; exit 8'",
+    "(sleep 0.1; bash -c 'echo late') & exit 2",  # Outlives the program.
+    "ulimit -c 0; bash -c 'kill -ABRT $$'; echo $?",
+    "ls /proc/self/fd | wc -l",
+    "echo $0 $@ $PWD",
+    # Less 32 and 33, which the C library's threads have for themselves.
+    "while read -r name mask; do case $name in SigIgn:|SigBlk:)"
+    " echo $name $((16#$mask & 0x7fffffff)); esac; done < /proc/$$/status",
+]
+
+
+def status_output_and_input_are_as_without(_, __):
+    for command in SAME:
+        words = ["bash", "-c", command, "name", "a b"]
+        wanted = run(words, input="line\n")
+        for flags in [[], ["-f"]]:
+            got = vvar_exec(*flags, "--", *words, input="line\n")
+            for field in ("returncode", "stdout", "stderr"):
+                left, right = getattr(got, field), getattr(wanted, field)
+                # bash names the process in what it says of signals.
+                left, right = (re.sub(r"\b\d{2,}\b", "N", str(text))
+                               if field == "stderr" else text
+                               for text in (left, right))
+                assert left == right, (command, flags, field, left, right)
+
+
+def state_of(pid):
+    with open("/proc/%d/stat" % pid) as file:
+        return file.read().rpartition(")")[2].split()[0]
+
+
+def await_state(pid, states):
+    end = time.monotonic() + DEADLINE_S
+    while state_of(pid) not in states:
+        assert time.monotonic() < end, (state_of(pid), states)
+        time.sleep(0.001)
+
+
+def child_of(pid):
+    end = time.monotonic() + DEADLINE_S
+    while time.monotonic() < end:
+        with open("/proc/%d/task/%d/children" % (pid, pid)) as file:
+            children = file.read().split()
+        if children:
+            return int(children[0])
+    raise AssertionError("no child")
+
+
+def started(*flags, **kwargs):
+    """A launcher, and the pid of its program, which says "ready" and then reads
+    lines and says "line" to each."""
+    launcher = subprocess.Popen(
+        [VVAR, "exec", *flags, "--", "bash", "-c",
+         "trap 'echo caught; exit 12' TERM; echo ready;"
+         "while read -r _ || (($? > 128)); do echo line; done"],
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, **kwargs)
+    assert launcher.stdout.readline() == "ready\n"
+    return launcher, child_of(launcher.pid)
+
+
+def a_program_stops_and_goes_on_when_told(_, __):
+    for flags in [[], ["-f"]]:
+        launcher, program = started(*flags)
+        for _ in range(3):
+            os.kill(program, signal.SIGSTOP)
+            await_state(program, "Tt")
+            launcher.stdin.write("\n")
+            launcher.stdin.flush()
+            assert not select.select([launcher.stdout], [], [], 0)[0]
+            os.kill(program, signal.SIGCONT)
+            assert launcher.stdout.readline() == "line\n"
+        launcher.communicate()
+        assert launcher.returncode == 0, launcher.returncode
+
+
+def who_signals_the_launcher_means_the_program(_, __):
+    for flags in [[], ["-f"]]:
+        launcher, _ = started(*flags)
+        launcher.terminate()
+        assert launcher.stdout.readline() == "caught\n"
+        launcher.communicate(timeout=DEADLINE_S)
+        assert launcher.returncode == 12, launcher.returncode
+
+
+def a_program_lives_on_without_its_launcher(_, __):
+    for flags in [[], ["-f"]]:
+        launcher, _ = started(*flags)
+        launcher.kill()
+        launcher.wait()
+        launcher.stdin.write("\n")
+        launcher.stdin.flush()
+        assert launcher.stdout.readline() == "line\n"
+        launcher.stdin.close()
+        assert launcher.stdout.read() == ""
+        launcher.stdout.close()
+
+
+def a_terminal_stops_continues_and_interrupts_the_job(folder, _):
+    loop = script(folder, "loop", "#!/bin/sh\necho ready\n"
+                                  "while read -r line; do echo \"=$line\"; done")
+    for flags in [[], ["-f"]]:
+        pid, terminal = pty.fork()
+        if pid == 0:
+            # As a job of a shell: in an orphaned group nobody is stopped.
+            job = os.fork()
+            if job == 0:
+                os.setpgid(0, 0)
+                signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTTOU])
+                os.tcsetpgrp(0, os.getpid())
+                signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGTTOU])
+                os.execv(VVAR, [VVAR, "exec", *flags, "--", loop])
+            _, status = os.waitpid(job, os.WUNTRACED)
+            print("stopped", os.WIFSTOPPED(status), flush=True)
+            os.killpg(job, signal.SIGCONT)
+            _, status = os.waitpid(job, os.WUNTRACED)
+            print("ended by", os.WTERMSIG(status), flush=True)
+            os._exit(0)
+        text = ""
+
+        def expect(word):
+            nonlocal text
+            while word not in text:
+                assert select.select([terminal], [], [], DEADLINE_S)[0], text
+                text += os.read(terminal, 4096).decode()
+            text = text.partition(word)[2]
+
+        expect("ready")
+        os.write(terminal, b"\x1a")  # ^Z
+        expect("stopped True")
+        os.write(terminal, b"word\n")
+        expect("=word")
+        os.write(terminal, b"\x03")  # ^C
+        expect("ended by 2")
+        os.waitpid(pid, 0)
+        os.close(terminal)
+
+
+# --- children ----------------------------------------------------------------
+
+
+def year_of(text):
+    return int(text.strip().splitlines()[-1])
+
+
+def with_f_children_have_the_image_however_they_were_made(folder, _):
+    now = time.gmtime().tm_year
+    inner = script(folder, "script", "#!/bin/sh\nexec date +%Y\n")
+    for words in [
+            ["date", "+%Y"],
+            [inner],
+            ["bash", "-c", "date +%Y | cat"],
+            ["bash", "-c", "bash -c \"%s\"; exit 0" % inner],
+            ["bash", "-c", "(date +%Y >&3 &) 3>&1 | cat"],
+            ["/usr/bin/python3", "-c", "import subprocess, os\n"
+             "subprocess.run(['date', '+%Y'])\n"
+             "os.waitpid(os.posix_spawn('/bin/date', ['date', '+%Y'], {}), 0)"],
+            ["env", "-i", "/bin/date", "+%Y"],
+    ]:
+        done = vvar_exec("-f", "--offset=" + YEARS, "--", *words)
+        assert done.returncode == 0 and not warned(done), done
+        for line in done.stdout.split():
+            assert int(line) in (now + 9, now + 10), (words, done.stdout)
+        assert done.stdout, words
+
+
+def without_f_forks_keep_the_image_and_execs_lose_it(_, __):
+    now = time.gmtime().tm_year
+    done = vvar_exec("--offset=" + YEARS, "--", "bash", "-c",
+                     "(printf '%(%Y)T\\n'); date +%Y")
+    forked, execed = (int(line) for line in done.stdout.split())
+    assert forked in (now + 9, now + 10) and execed in (now, now + 1), done
+
+
+# --- who may -----------------------------------------------------------------
+
+
+def as_nobody(*words, **kwargs):
+    if os.geteuid() != 0:
+        raise SkipCase("needs root, to become somebody else")
+    # Through a descriptor: the binary's folder may be closed to others.
+    binary = os.open(VVAR, os.O_RDONLY)
+    done = run(["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups",
+                "/proc/self/fd/%d" % binary, *words], pass_fds=[binary],
+               **kwargs)
+    os.close(binary)
+    if "setresuid" in done.stderr or "setpriv" in done.stderr:
+        raise SkipCase("no other user here: " + done.stderr)
+    return done
+
+
+def anybody_may_run_his_own_programs(folder, _):
+    os.chmod(folder, 0o755)
+    probe = build(folder, "probe", "gcc")
+    done = as_nobody("exec", "--", probe, "--maps")
+    assert done.returncode == 0, done.stderr
+    check_maps(done.stdout)
+    # Under a filter that it cannot suspend, as a root tracer does.
+    deny = build(folder, "deny_time", "gcc", source=DENY_SOURCE)
+    done = as_nobody("exec", "-f", "--", deny, probe)
+    assert rows_of(done)["clock_gettime"][2] == 1, done
+
+
+def setuid_programs_are_refused_but_for_root(folder, _):
+    os.chmod(folder, 0o755)
+    if os.geteuid() != 0:
+        raise SkipCase("needs root, to make one")
+    identity = os.path.join(folder, "id")
+    shutil.copy(shutil.which("id"), identity)
+    os.chown(identity, 1234, 1234)
+    os.chmod(identity, 0o4755)
+    done = as_nobody("exec", "--", identity, "-u")
+    assert done.returncode == 125, done
+    assert "setuid" in done.stderr and identity in done.stderr, done
+    # Root's tracer leaves the rights; who then is somebody else may not look
+    # into the launcher for the page.
+    done = vvar_exec("--", identity, "-u")
+    assert done.returncode == 125 and not done.stdout, done
+    assert "Permission denied" in done.stderr and identity in done.stderr, done
+    os.chown(identity, 0, 0)
+    os.chmod(identity, 0o4755)
+    done = vvar_exec("--", identity, "-u")
+    assert (done.stdout, done.returncode, done.stderr) == ("0\n", 0, ""), done
+
+
+def children_of_another_user_are_left_alone(folder, _):
+    os.chmod(folder, 0o755)
+    probe = build(folder, "probe", "gcc")
+    if os.geteuid() != 0:
+        raise SkipCase("needs root, to become somebody else")
+    done = vvar_exec("-f", "--", "setpriv", "--reuid=65534", "--regid=65534",
+                     "--clear-groups", probe, "--maps")
+    assert done.returncode == 0 and "memfd" not in done.stdout, done
+    assert "keeps the kernel's vDSO" in done.stderr and probe in done.stderr
+
+
+# --- refused -----------------------------------------------------------------
+
+
+def what_cannot_be_done_is_refused_with_the_reason(folder, page):
+    def check(done, code, *words):
+        assert done.returncode == code, (done.returncode, code, done.stderr)
+        assert not done.stdout, done.stdout
+        for word in words:
+            assert word in done.stderr, (word, done.stderr)
+
+    check(vvar_exec("--", "no-such-program"), 127, "no-such-program",
+          "No such file")
+    check(vvar_exec("--", folder + "/none"), 127, "No such file")
+    plain = script(folder, "plain", "echo no", mode=0o644)
+    check(vvar_exec("--", plain), 126, plain, "Permission denied")
+    check(vvar_exec("--", folder), 126, "Permission denied")
+    check(vvar_exec(), 2, "--")
+    check(vvar_exec("--"), 2, "no program")
+    check(vvar_exec("true"), 2, "`--`")
+    check(vvar_exec("--rate=2", "--", "true"), 2, "--rate=2", "0.95", "1.05")
+    check(vvar_exec("--rate=nan", "--", "true"), 2, "nan", "0.95")
+    check(vvar_exec("--offset=inf", "--", "true"), 2, "inf", "1970")
+    check(vvar_exec("--offset=-876000h", "--", "true"), 2, "1970")
+    check(vvar_exec("--tick=1us", "--", "true"), 2, "tick", "100us")
+    check(vvar_exec("--page=" + page, "--", "true"), 3, page, "No such file")
+    with open(page, "wb") as file:
+        file.write(b"precious" * 512)
+    check(vvar_exec("--page=" + page, "--", "true"), 6, page, "foreign")
+    check(vvar_exec("--page=" + page, "--offset=1s", "--", "true"), 2,
+          "--offset", "--page")
+
+
+MAPS = """
+#include <stdio.h>
+int main(void) {
+  FILE* maps = fopen("/proc/self/maps", "r");
+  for (int c; (c = getc(maps)) != EOF;) putchar(c);
+  return 0;
+}
+"""
+
+
+def a_32_bit_program_is_refused_and_as_a_child_left_alone(folder, _):
+    source = script(folder, "maps.c", MAPS)
+    probe = build(folder, "probe32", "gcc", "-m32", source=source)
+    done = vvar_exec("--", probe)
+    assert done.returncode == 125 and not done.stdout, done
+    assert "32-bit" in done.stderr and probe in done.stderr, done.stderr
+    done = vvar_exec("-f", "--", "bash", "-c", "%s; exit 4" % probe)
+    assert done.returncode == 4 and "memfd" not in done.stdout, done
+    assert "32-bit" in done.stderr and "keeps the kernel's" in done.stderr, done
+    assert "[vdso]" in done.stdout
+
+
+def help_says_what_exec_does_and_does_not(_, __):
+    for words in (["help", "exec"], ["exec", "--help"]):
+        done = run([VVAR, *words])
+        assert done.returncode == 0
+        for word in ["--page", "-f", "--offset", "--rate", "MONOTONIC", "sleep",
+                     "setuid", "32-bit", "max_age"]:
+            assert word in done.stdout, word
+    help_of_all = run([VVAR, "--help"]).stdout
+    for word in ["exec", " 125  ", " 126  ", " 127  "]:
+        assert word in help_of_all, word
+
+
+# --- time --------------------------------------------------------------------
+
+# Reads REALTIME and MONOTONIC together, and keeps how far each went back.
+WATCHER = """
+import sys, time
+worst, last = [0, 0], [0, 0]
+def clock(i):
+    now = time.clock_gettime_ns((time.CLOCK_REALTIME, time.CLOCK_MONOTONIC)[i])
+    worst[i] = max(worst[i], last[i] - now)
+    last[i] = now
+    return now
+def read():
+    while True:
+        before, real, after = clock(1), clock(0), clock(1)
+        if after - before < 50_000:  # Not torn apart by a preemption.
+            return real, before
+def watch(until):
+    last = first = read()
+    while not until(first, last):
+        last = read()
+    return first, last
+"""
+
+
+# Trap: T100
+def offsets_of_time_namespaces_are_honoured(folder, _):
+    away = ["unshare", "--time", "--monotonic", "1000000", "--boottime", "5"]
+    probe = run([*away, "true"])
+    if probe.returncode != 0:
+        raise SkipCase("no time namespace here: " + probe.stderr.strip())
+    probe = build(folder, "probe", "gcc")
+    second = 10**9
+
+    def check(done, ahead):
+        after = {name: time.clock_gettime_ns(clock) for name, clock in clocks}
+        assert not done.stderr, done.stderr
+        rows = rows_of(done)
+        for name, _ in clocks:
+            _, ns, in_image = rows[name]
+            assert in_image == 1, name
+            ns -= ahead.get(name, 0) * second
+            assert before[name] <= ns <= after[name], (name, ns, before, after)
+
+    clocks = [("monotonic", time.CLOCK_MONOTONIC),
+              ("boottime", time.CLOCK_BOOTTIME),
+              ("clock_gettime", time.CLOCK_REALTIME)]
+    inside = {"monotonic": 10**6, "boottime": 5}
+    before = {name: time.clock_gettime_ns(clock) for name, clock in clocks}
+    check(vvar_exec("--", probe), {})
+    check(vvar_exec("--", probe, within=away), inside)
+    check(vvar_exec("-f", "--", *away, probe), inside)
+    check(vvar_exec("-f", "--", "bash", "-c", "%s %s >/dev/null; %s" % (
+        " ".join(away), probe, probe)), {})
+
+
+def a_rate_holds_between_updates_too(_, __):
+    for rate in (0.95, 0.999, 1.0005, 1.05):
+        program = WATCHER + """
+first, last = watch(lambda a, b: b[1] - a[1] > 700_000_000)
+print(last[0] - first[0], last[1] - first[1], *worst)
+"""
+        done = vvar_exec("--rate=%s" % rate, "--", "/usr/bin/python3", "-c",
+                         program)
+        assert done.returncode == 0 and not warned(done), done
+        real, mono, real_back, mono_back = (
+            int(word) for word in done.stdout.split())
+        assert abs(real - rate * mono) < 0.0003 * mono, (rate, real, mono)
+        assert mono_back <= 0, done.stdout
+        assert real_back <= 1000, done.stdout
+
+
+def an_offset_moves_realtime_alone(folder, _):
+    probe = build(folder, "probe", "gcc")
+    for offset in ("-87600h", "-1.5s", "90s"):
+        before = time.monotonic_ns()
+        done = vvar_exec("--offset=" + offset, "--", probe)
+        after = time.monotonic_ns()
+        rows = rows_of(done)
+        assert before <= rows["monotonic"][1] <= after
+        ahead = (rows["clock_gettime"][1] - rows["monotonic"][1]) - (
+            time.time_ns() - time.monotonic_ns())
+        wanted = {"-87600h": -YEARS_NS, "-1.5s": -1.5e9, "90s": 90e9}[offset]
+        assert abs(ahead - wanted) < 0.5e9, (offset, ahead)
+
+
+def a_killed_server_has_the_program_fall_back(_, page):
+    program = WATCHER + """
+print("ready", flush=True)
+import select
+watch(lambda a, b: select.select([sys.stdin], [], [], 0)[0])
+print(*worst)
+"""
+    with Server(page, "--max_age=200ms") as server:
+        launcher = subprocess.Popen(
+            [VVAR, "exec", "--page=" + page, "--", "/usr/bin/python3", "-c",
+             program],
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        assert launcher.stdout.readline() == "ready\n"
+        server.kill()
+
+        def is_stale():
+            return run([VVAR, "now", "--page=" + page]).returncode == 10
+        end = time.monotonic() + DEADLINE_S
+        while not is_stale():
+            assert time.monotonic() < end
+        for _ in range(20):
+            assert is_stale()
+    out, _ = launcher.communicate("\n", timeout=DEADLINE_S)
+    assert launcher.returncode == 0
+    # 500 ppm, the most that the kernel steers by, of max_age; and the page's
+    # own error.
+    assert all(int(word) <= 200_000 for word in out.split()), out
+
+
+def a_page_that_is_stale_is_told_and_the_kernel_answers(folder, page):
+    probe = build(folder, "probe", "gcc")
+    deny = build(folder, "deny_time", "gcc", source=DENY_SOURCE)
+    with Server(page, "--max_age=50ms") as server:
+        server.kill()
+        end = time.monotonic() + DEADLINE_S
+        while run([VVAR, "now", "--page=" + page]).returncode != 10:
+            assert time.monotonic() < end
+        done = vvar_exec("--page=" + page, "--", probe)
+        denied = vvar_exec("-f", "--page=" + page, "--", deny, probe)
+    assert "stale" in done.stderr and page in done.stderr, done
+    result, ns, in_image = rows_of(done)["clock_gettime"]
+    assert (result, in_image) == (0, 1)
+    assert abs(ns - time.time_ns()) < DEADLINE_S * 10**9
+    assert rows_of(denied)["clock_gettime"][0] == -1, denied
+
+
+CASES = [
+    each_program_has_its_time_from_the_image,
+    page_offsets_and_image_are_mapped_in_a_row_and_read_only,
+    the_kernels_vdso_stays_for_whoever_unwinds_through_it,
+    status_output_and_input_are_as_without,
+    a_program_stops_and_goes_on_when_told,
+    who_signals_the_launcher_means_the_program,
+    a_program_lives_on_without_its_launcher,
+    a_terminal_stops_continues_and_interrupts_the_job,
+    with_f_children_have_the_image_however_they_were_made,
+    without_f_forks_keep_the_image_and_execs_lose_it,
+    anybody_may_run_his_own_programs,
+    setuid_programs_are_refused_but_for_root,
+    children_of_another_user_are_left_alone,
+    what_cannot_be_done_is_refused_with_the_reason,
+    a_32_bit_program_is_refused_and_as_a_child_left_alone,
+    help_says_what_exec_does_and_does_not,
+    offsets_of_time_namespaces_are_honoured,
+    a_rate_holds_between_updates_too,
+    an_offset_moves_realtime_alone,
+    a_killed_server_has_the_program_fall_back,
+    a_page_that_is_stale_is_told_and_the_kernel_answers,
+]
+
+
+def main():
+    failed = 0
+    needs_no_tracing = (what_cannot_be_done_is_refused_with_the_reason,
+                        help_says_what_exec_does_and_does_not)
+    for case in CASES:
+        with tempfile.TemporaryDirectory(dir="/dev/shm") as folder:
+            try:
+                if case not in needs_no_tracing:
+                    can_trace()
+                case(folder, os.path.join(folder, "page"))
+                verdict = "PASSED"
+            except SkipCase as skip:
+                verdict = "SKIPPED %s" % skip
+            except Exception:  # One case's failure, of whatever kind.
+                failed += 1
+                traceback.print_exc()
+                verdict = "FAILED see the trace above"
+        print("CASE", case.__name__, verdict, flush=True)
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

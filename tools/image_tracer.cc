@@ -1,0 +1,206 @@
+// SPDX-License-Identifier: MIT
+//
+// The tracer of `vvar exec`. At an exec the kernel has laid out the new
+// program's stack and has run none of it: there the image is mapped, and the
+// vector that leads programs to the kernel's own vDSO is made to lead to it.
+#include "tools/image_tracer.h"
+
+#include <elf.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <signal.h>
+#include <stdio.h>
+#include <sys/ptrace.h>
+#include <sys/user.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <string>
+#include <utility>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/strings/str_cat.h"
+#include "hosted/injected_calls.h"
+#include "hosted/time_namespace.h"
+
+namespace vvar::tools {
+namespace {
+
+using hosted::TracedThread;
+using hosted::TraceStop;
+
+/// Of the code segment of a 32-bit program.
+/// Source: Linux, arch/x86/include/asm/segment.h, __USER32_CS.
+constexpr uint64_t kCodeSegment32 = 0x23;
+
+std::string FileOf(pid_t pid) {
+  char path[PATH_MAX];
+  const std::string link = absl::StrCat("/proc/", pid, "/exe");
+  const ssize_t length = readlink(link.c_str(), path, sizeof(path));
+  return length < 0 ? absl::StrCat("process ", pid)
+                    : std::string(path, static_cast<size_t>(length));
+}
+
+/// Returns where the auxiliary vector of a program that is about to begin holds
+/// the address of its vDSO. Error: FailedPrecondition, it has none.
+/// Source: System V ABI for x86-64, 3.4.1: argc, argv, 0, envp, 0, the vector.
+absl::StatusOr<uint64_t> FindVdsoSlot(TracedThread thread, uint64_t stack) {
+  uint64_t argc = 0;
+  absl::Status status = thread.Read(stack, &argc, sizeof(argc));
+  uint64_t at = stack + 8 * (argc + 2);
+  for (uint64_t word = 1; status.ok() && word != 0; at += sizeof(word)) {
+    status = thread.Read(at, &word, sizeof(word));
+  }
+  while (status.ok()) {
+    Elf64_auxv_t entry = {};
+    status = thread.Read(at, &entry, sizeof(entry));
+    if (!status.ok() || entry.a_type == AT_NULL) break;
+    if (entry.a_type == AT_SYSINFO_EHDR) return at + sizeof(entry.a_type);
+    at += sizeof(entry);
+  }
+  if (!status.ok()) return status;
+  return absl::FailedPreconditionError(
+      "the kernel gives programs no vDSO (AT_SYSINFO_EHDR), so they look for "
+      "none");
+}
+
+}  // namespace
+
+ImageTracer::ImageTracer(int page_fd, hosted::SealedFile image, Follow follow)
+    : page_fd_(page_fd), image_(std::move(image)), follow_(follow) {}
+
+absl::StatusOr<ImageTracer> ImageTracer::Make(int page_fd,
+                                              std::string_view image,
+                                              Follow follow) {
+  absl::StatusOr<hosted::SealedFile> file =
+      hosted::SealedFile::Make("vvar-image", image);
+  if (!file.ok()) return file.status();
+  return ImageTracer(page_fd, *std::move(file), follow);
+}
+
+uint32_t ImageTracer::Options() const {
+  return follow_ == Follow::kProgram
+             ? PTRACE_O_TRACEEXEC
+             : PTRACE_O_TRACEEXEC | PTRACE_O_TRACEFORK | PTRACE_O_TRACEVFORK |
+                   PTRACE_O_TRACECLONE;
+}
+
+absl::Status ImageTracer::Attach(pid_t program) {
+  program_ = program;
+  return TracedThread::Seize(program, Options()).status();
+}
+
+absl::StatusOr<int> ImageTracer::Run() {
+  while (true) {
+    int status = 0;
+    // WUNTRACED is for the program once it is no longer traced.
+    const pid_t tid = waitpid(-1, &status, __WALL | WUNTRACED);
+    if (tid < 0 && errno == EINTR) continue;
+    if (tid < 0) {
+      return absl::InternalError(absl::StrCat("waitpid: ", strerror(errno)));
+    }
+    const TraceStop stop = TraceStop::Of(status);
+    if (stop.is_end()) {
+      if (tid == program_) return status;
+      continue;
+    }
+    const bool is_traced = !has_begun_ || follow_ == Follow::kChildrenToo;
+    if (!is_traced) {
+      StopAsProgram(stop.value);
+      continue;
+    }
+    const absl::Status handled = OnStop(TracedThread(tid, Options()), stop);
+    // A thread that was killed meanwhile is waited for.
+    if (!handled.ok() && !absl::IsNotFound(handled)) return handled;
+  }
+}
+
+absl::Status ImageTracer::OnStop(TracedThread thread, const TraceStop& stop) {
+  switch (stop.kind) {
+    case TraceStop::Kind::kSignal:
+      return thread.Resume(TracedThread::Pace::kRun, stop.value);
+    case TraceStop::Kind::kGroupStop: {
+      const absl::Status status = thread.Resume(TracedThread::Pace::kListen);
+      if (thread.tid() == program_) StopAsProgram(stop.value);
+      return status;
+    }
+    case TraceStop::Kind::kEvent:
+      if (stop.value == PTRACE_EVENT_EXEC) return OnExec(thread);
+      break;
+    default:
+      break;
+  }
+  return thread.Resume(TracedThread::Pace::kRun);
+}
+
+absl::Status ImageTracer::OnExec(TracedThread thread) {
+  const absl::Status given = GiveImage(thread);
+  if (absl::IsNotFound(given)) return given;
+  if (!given.ok() && !has_begun_) {
+    return absl::Status(given.code(), absl::StrCat(FileOf(thread.tid()), ": ",
+                                                   given.message()));
+  }
+  if (!given.ok()) {
+    fprintf(stderr, "vvar: exec: %s keeps the kernel's vDSO: %s\n",
+            FileOf(thread.tid()).c_str(), std::string(given.message()).c_str());
+  }
+  has_begun_ = true;
+  return follow_ == Follow::kProgram ? thread.Detach()
+                                     : thread.Resume(TracedThread::Pace::kRun);
+}
+
+absl::Status ImageTracer::GiveImage(TracedThread thread) {
+  // The kernel is inside execve() still, whose result would land in registers
+  // that we set: the first call would be another one than we made.
+  absl::Status status = thread.RunToSystemCallStop();
+  if (!status.ok()) return status;
+  const absl::StatusOr<user_regs_struct> registers = thread.Registers();
+  if (!registers.ok()) return registers.status();
+  if (registers->cs == kCodeSegment32) {
+    return absl::FailedPreconditionError(
+        "a 32-bit program; expected a 64-bit one, as the image is");
+  }
+  const absl::StatusOr<uint64_t> slot = FindVdsoSlot(thread, registers->rsp);
+  if (!slot.ok()) return slot.status();
+  status = MakeOffsets(thread.tid());
+  if (!status.ok()) return status;
+
+  const absl::StatusOr<hosted::InjectedCalls> calls =
+      hosted::InjectedCalls::Begin(thread);
+  if (!calls.ok()) return calls.status();
+  const absl::StatusOr<hosted::InjectedImage> mapped = hosted::MapImage(
+      thread, *calls,
+      {page_fd_, offsets_file_.fd(), image_.fd(), image_.size()});
+  status = calls->End();
+  if (!mapped.ok()) return mapped.status();
+  if (!status.ok()) return status;
+  const uint64_t image = mapped->image();
+  return thread.Write(*slot, &image, sizeof(image));
+}
+
+absl::Status ImageTracer::MakeOffsets(pid_t pid) {
+  const absl::StatusOr<ClockOffsets> offsets =
+      hosted::TimeNamespaceOffsets(absl::StrCat("/proc/", pid));
+  if (!offsets.ok()) return offsets.status();
+  if (offsets_file_.fd() >= 0 && *offsets == offsets_) return absl::OkStatus();
+  absl::StatusOr<hosted::SealedFile> file = hosted::MakeOffsetsFile(*offsets);
+  if (!file.ok()) return file.status();
+  offsets_file_ = *std::move(file);
+  offsets_ = *offsets;
+  return absl::OkStatus();
+}
+
+/// A shell whose terminal stopped the program waits for us to stop. By SIGSTOP,
+/// or where there is no terminal, somebody stopped the program who knows its
+/// number: he will continue it.
+void ImageTracer::StopAsProgram(int signal) const {
+  const int terminal = open("/dev/tty", O_RDONLY | O_NOCTTY | O_CLOEXEC);
+  if (terminal >= 0) close(terminal);
+  if (signal == SIGSTOP || terminal < 0) return;
+  raise(SIGSTOP);
+  kill(program_, SIGCONT);
+}
+
+}  // namespace vvar::tools
