@@ -338,20 +338,29 @@ void BoottimeCountsASuspension(Cases& cases) {
 }
 
 #ifdef VVAR_EMBED_NO_RECHECK
-// The twin that must fail, sooner or later: a line taken without [R:end].
-constexpr uint64_t kRacingReads = 100'000'000;
-NsReading ReadMonotonic(const UserClock&) {
+// The twin that must fail: a line taken without [R:end]. Every other read is
+// held up amid its words for a millisecond, as by an interrupt.
+constexpr uint64_t kRacingReads = 20'000;
+NsReading ReadMonotonic(const UserClock&, uint64_t nth) {
   const vvar_timeline& timeline = Page().timeline[0];
   const SeqToken seq = ReadBegin<PageMemory>(timeline.seq);
+  const vvar_slot& slot = timeline.slot[seq >> 1 & 1];
+  ClockView<PageMemory> first;
+  first.Load(slot, VVAR_BASE_MONOTONIC);
+  const uint64_t ms = Page().header.counter_hz / 1'000;
+  const uint64_t start = NativeClock().Read();
+  while (nth % 2 != 0 && NativeClock().Read() - start < ms) {
+  }
   ClockView<PageMemory> line;
-  line.Load(timeline.slot[seq >> 1 & 1], VVAR_BASE_MONOTONIC);
+  line.Load(slot, VVAR_BASE_MONOTONIC);
+  line.base = first.base;
   const uint64_t cycles = NativeClock().Read();
   line.delta = cycles < line.cycle_start ? 0 : cycles - line.cycle_start;
   return {line.Ns(), ReadStatus::kOk};
 }
 #else
 constexpr uint64_t kRacingReads = 1'000'000;
-NsReading ReadMonotonic(const UserClock& clock) {
+NsReading ReadMonotonic(const UserClock& clock, uint64_t) {
   return clock.reader().Now(ClockId::kMonotonic);
 }
 #endif
@@ -384,7 +393,7 @@ void ReadsBesideTheWriter(Cases& cases) {
   uint64_t last_ns = 0;
   uint64_t bound_ns = 0;
   for (; reads < kRacingReads && worst_ns <= bound_ns; ++reads) {
-    const NsReading reading = ReadMonotonic(clock);
+    const NsReading reading = ReadMonotonic(clock, reads);
     refused += !reading.ok();
     if (reading.ns < last_ns) {
       ++back;
