@@ -16,15 +16,10 @@
 #include "hosted/clock.h"
 #include "hosted/mapped_image.h"
 #include "hosted/shared_page.h"
+#include "vdso/embedded_image.h"
 #include "vvar/page.h"
 #include "vvar/timekeeper.h"
 #include "vvar/writer.h"
-
-// //vdso:x86_64_image_object's.
-extern "C" {
-extern const unsigned char vvar_image[];
-extern const unsigned char vvar_image_end[];
-}
 
 namespace vvar::bench {
 namespace {
@@ -35,8 +30,7 @@ using fallback::VdsoFunctions;
 VdsoFunctions OnPage(int page_fd) {
   const auto* const image =
       new absl::StatusOr<hosted::MappedImage>(hosted::MappedImage::Map(
-          vvar_image, static_cast<size_t>(vvar_image_end - vvar_image),
-          page_fd));
+          vdso::EmbeddedImage().data(), vdso::EmbeddedImage().size(), page_fd));
   return (*image)->functions();
 }
 const VdsoFunctions& Ours() {

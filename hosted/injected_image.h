@@ -25,6 +25,7 @@
 #include "absl/strings/string_view.h"
 #include "hosted/injected_calls.h"
 #include "hosted/traced_thread.h"
+#include "vdso/loader.h"
 #include "vvar/offset.h"
 #include "vvar/page.h"
 
@@ -91,14 +92,6 @@ struct ImageFiles {
   int offsets_fd;
   int image_fd;
   uint64_t image_size;  ///< A multiple of VVAR_PAGE_SIZE.
-};
-
-/// Where the parts are. Source: vdso/image.ld.
-struct InjectedImage {
-  uint64_t page;
-
-  uint64_t offsets() const { return page + VVAR_PAGE_SIZE; }
-  uint64_t image() const { return page + 2 * VVAR_PAGE_SIZE; }
 };
 
 namespace injected_image_internal {
@@ -173,35 +166,35 @@ class Caller {
 /// Maps page, offsets (shared, read) and image (private, read and execute) in
 /// the process of a thread that makes calls for us. `hint`: where, if there is
 /// room. Error: TracedThread's, and nothing stays mapped or open.
-inline absl::StatusOr<InjectedImage> MapImage(TracedThread thread,
-                                              const InjectedCalls& calls,
-                                              const ImageFiles& files,
-                                              uint64_t hint = 0) {
+inline absl::StatusOr<vdso::ImageLayout> MapImage(TracedThread thread,
+                                                  const InjectedCalls& calls,
+                                                  const ImageFiles& files,
+                                                  uint64_t hint = 0) {
   injected_image_internal::Caller caller(thread, calls);
-  const uint64_t size = 2 * VVAR_PAGE_SIZE + files.image_size;
+  const uint64_t size = vdso::ImageLayout::At(0, files.image_size).end;
   const absl::StatusOr<uint64_t> room = caller.Reserve(hint, size);
   if (!room.ok()) return room.status();
-  const InjectedImage mapped = {*room};
+  const vdso::ImageLayout mapped =
+      vdso::ImageLayout::At(*room, files.image_size);
   absl::Status status = caller.MapFile(files.page_fd, mapped.page,
                                        VVAR_PAGE_SIZE, PROT_READ, MAP_SHARED);
   if (status.ok()) {
-    status = caller.MapFile(files.offsets_fd, mapped.offsets(), VVAR_PAGE_SIZE,
+    status = caller.MapFile(files.offsets_fd, mapped.offsets, VVAR_PAGE_SIZE,
                             PROT_READ, MAP_SHARED);
   }
   if (status.ok()) {
-    status = caller.MapFile(files.image_fd, mapped.image(), files.image_size,
+    status = caller.MapFile(files.image_fd, mapped.image, files.image_size,
                             PROT_READ | PROT_EXEC, MAP_PRIVATE);
   }
   // What a call returned is not yet what is there.
   char magic[4] = {};
-  if (status.ok()) status = thread.Read(mapped.image(), magic, sizeof(magic));
+  if (status.ok()) status = thread.Read(mapped.image, magic, sizeof(magic));
   if (status.ok() && memcmp(magic,
                             "\x7f"
                             "ELF",
                             sizeof(magic)) != 0) {
-    status = absl::InternalError(absl::StrCat("process ", thread.tid(),
-                                              ": no image at 0x",
-                                              absl::Hex(mapped.image())));
+    status = absl::InternalError(absl::StrCat(
+        "process ", thread.tid(), ": no image at 0x", absl::Hex(mapped.image)));
   }
   if (status.ok()) return mapped;
   (void)caller.Call("munmap", SYS_munmap, {*room, size, 0, 0, 0, 0});

@@ -24,6 +24,7 @@
 #include "absl/strings/str_cat.h"
 #include "hosted/injected_calls.h"
 #include "hosted/time_namespace.h"
+#include "vdso/loader.h"
 
 namespace vvar::tools {
 namespace {
@@ -170,14 +171,13 @@ absl::Status ImageTracer::GiveImage(TracedThread thread) {
   const absl::StatusOr<hosted::InjectedCalls> calls =
       hosted::InjectedCalls::Begin(thread);
   if (!calls.ok()) return calls.status();
-  const absl::StatusOr<hosted::InjectedImage> mapped = hosted::MapImage(
+  const absl::StatusOr<vdso::ImageLayout> mapped = hosted::MapImage(
       thread, *calls,
       {page_fd_, offsets_file_.fd(), image_.fd(), image_.size()});
   status = calls->End();
   if (!mapped.ok()) return mapped.status();
   if (!status.ok()) return status;
-  const uint64_t image = mapped->image();
-  return thread.Write(*slot, &image, sizeof(image));
+  return thread.Write(*slot, &mapped->image, sizeof(mapped->image));
 }
 
 absl::Status ImageTracer::MakeOffsets(pid_t pid) {

@@ -161,4 +161,22 @@ using ImageReader = Reader<NativeClock, PageMemory, OffsetPage<>>;
 
 }  // namespace vvar::vdso
 
+#define VVAR_EXPORTED [[gnu::visibility("default")]]
+
+/// The functions that the system has on every ISA, by its prefix there.
+#define VVAR_IMAGE_FUNCTIONS(prefix)                         \
+  extern "C" VVAR_EXPORTED int32_t prefix##clock_gettime(    \
+      int32_t id, vvar::fallback::KernelOldTimespec* now) {  \
+    return vvar::vdso::ClockGettime(id, now);                \
+  }                                                          \
+  extern "C" VVAR_EXPORTED int32_t prefix##clock_getres(     \
+      int32_t id, vvar::fallback::KernelOldTimespec* step) { \
+    return vvar::vdso::ClockGetres(id, step);                \
+  }                                                          \
+  extern "C" VVAR_EXPORTED int32_t prefix##gettimeofday(     \
+      vvar::fallback::KernelTimeval* now,                    \
+      vvar::fallback::KernelTimezone* zone) {                \
+    return vvar::vdso::Gettimeofday(now, zone);              \
+  }
+
 #endif  // VVAR_VDSO_IMAGE_H_

@@ -22,6 +22,16 @@ struct ImageLayout {
       offsets;     ///< vvar_offsets of its time namespace, or zeroes. To read.
   uint64_t image;  ///< To read and execute. AT_SYSINFO_EHDR's value.
   uint64_t end;
+
+  /// Returns where everything is of an image of `size` bytes, if the first page
+  /// is at `base`.
+  /// Range: base is a multiple of VVAR_PAGE_SIZE, and the end below 2^64.
+  static constexpr ImageLayout At(uint64_t base, uint64_t size) {
+    const uint64_t image = base + 2 * VVAR_PAGE_SIZE;
+    // Bound: size is an object's.
+    const uint64_t pages = (size + VVAR_PAGE_SIZE - 1) / VVAR_PAGE_SIZE;
+    return {base, base + VVAR_PAGE_SIZE, image, image + pages * VVAR_PAGE_SIZE};
+  }
 };
 
 /// An image before it is mapped. It refers to the image's bytes.
@@ -41,13 +51,9 @@ class LoadableImage {
     return fallback::FindVdsoFunction(tables_, "clock_gettime").status;
   }
 
-  /// Returns where everything is if the first page is at `base`.
-  /// Range: base is a multiple of VVAR_PAGE_SIZE, and the end below 2^64.
+  /// As ImageLayout::At().
   [[nodiscard]] constexpr ImageLayout LayoutAt(uint64_t base) const {
-    const uint64_t image = base + 2 * VVAR_PAGE_SIZE;
-    // Bound: size_ is an object's.
-    const uint64_t pages = (size_ + VVAR_PAGE_SIZE - 1) / VVAR_PAGE_SIZE;
-    return {base, base + VVAR_PAGE_SIZE, image, image + pages * VVAR_PAGE_SIZE};
+    return ImageLayout::At(base, size_);
   }
 
   /// Returns where a function of Linux's, such as "clock_gettime", is in a

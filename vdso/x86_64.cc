@@ -10,26 +10,10 @@
 
 namespace fallback = vvar::fallback;
 
-#define VVAR_ALIAS(type, name, parameters) \
-  extern "C"                               \
-      [[gnu::weak,                         \
-        gnu::alias("__vdso_" #name)]] VVAR_EXPORTED type name parameters
-#define VVAR_EXPORTED [[gnu::visibility("default")]]
+VVAR_IMAGE_FUNCTIONS(__vdso_)
 
 extern "C" {
 
-VVAR_EXPORTED int32_t __vdso_clock_gettime(int32_t id,
-                                           fallback::KernelOldTimespec* now) {
-  return vvar::vdso::ClockGettime(id, now);
-}
-VVAR_EXPORTED int32_t __vdso_clock_getres(int32_t id,
-                                          fallback::KernelOldTimespec* step) {
-  return vvar::vdso::ClockGetres(id, step);
-}
-VVAR_EXPORTED int32_t __vdso_gettimeofday(fallback::KernelTimeval* now,
-                                          fallback::KernelTimezone* zone) {
-  return vvar::vdso::Gettimeofday(now, zone);
-}
 VVAR_EXPORTED intptr_t __vdso_time(intptr_t* now) {
   return vvar::vdso::Time(now);
 }
@@ -39,6 +23,11 @@ VVAR_EXPORTED int32_t __vdso_getcpu(uint32_t* cpu, uint32_t* node,
 }
 
 }  // extern "C"
+
+#define VVAR_ALIAS(type, name, parameters) \
+  extern "C"                               \
+      [[gnu::weak,                         \
+        gnu::alias("__vdso_" #name)]] VVAR_EXPORTED type name parameters
 
 VVAR_ALIAS(int32_t, clock_gettime, (int32_t, fallback::KernelOldTimespec*));
 VVAR_ALIAS(int32_t, clock_getres, (int32_t, fallback::KernelOldTimespec*));

@@ -345,7 +345,7 @@ def await_state(pid, states):
     end = time.monotonic() + DEADLINE_S
     while state_of(pid) not in states:
         assert time.monotonic() < end, (state_of(pid), states)
-        time.sleep(0.001)
+        os.sched_yield()
 
 
 def child_of(pid):

@@ -19,6 +19,7 @@
 #include "fallback/vdso_symbol.h"
 #include "tests/support/elf_builder.h"
 #include "tests/vdso/test_image.h"
+#include "vdso/embedded_image.h"
 
 namespace vvar::vdso {
 namespace {
@@ -28,6 +29,12 @@ using fallback::VdsoStatus;
 constexpr unsigned char kArray[] = {
 #include "vdso/x86_64_image_array.inc"
 };
+
+// As a program holds it.
+const unsigned char* Bytes() {
+  return reinterpret_cast<const unsigned char*>(EmbeddedImage().data());
+}
+const size_t kSize = EmbeddedImage().size();
 
 std::vector<unsigned char> FileBytes() {
   std::ifstream file(getenv("VVAR_IMAGE"), std::ios::binary);
@@ -57,32 +64,32 @@ class AtTheEdge {
 TEST(EmbeddedImageTest, EveryFormIsTheFilesBytes) {
   const std::vector<unsigned char> file = FileBytes();
   ASSERT_GT(file.size(), 4096u);
-  EXPECT_TRUE(std::equal(file.begin(), file.end(), vvar_image, vvar_image_end));
+  EXPECT_TRUE(std::equal(file.begin(), file.end(), Bytes(), Bytes() + kSize));
   EXPECT_TRUE(std::equal(file.begin(), file.end(), std::begin(kArray),
                          std::end(kArray)));
 }
 
 // Nothing of the program that holds it is on its pages.
 TEST(EmbeddedImageTest, AnObjectHasItsPagesToItself) {
-  const auto begin = reinterpret_cast<uintptr_t>(vvar_image);
+  const auto begin = reinterpret_cast<uintptr_t>(Bytes());
   EXPECT_EQ(begin % 4096, 0u);
-  const uintptr_t end = (begin + ImageBytes() + 4095) / 4096 * 4096;
-  const auto* rest = vvar_image_end;
+  const uintptr_t end = (begin + kSize + 4095) / 4096 * 4096;
+  const unsigned char* rest = Bytes() + kSize;
   for (; reinterpret_cast<uintptr_t>(rest) < end; ++rest) EXPECT_EQ(*rest, 0);
 }
 
 TEST(LoadableImageTest, LaysOutPageOffsetsAndImage) {
-  const LoadableImage image(vvar_image, ImageBytes());
+  const LoadableImage image(Bytes(), kSize);
   ASSERT_EQ(image.status(), VdsoStatus::kFound);
   const ImageLayout at = image.LayoutAt(0x7fff'f000'0000);
   EXPECT_EQ(at.page, 0x7fff'f000'0000u);
   EXPECT_EQ(at.offsets, 0x7fff'f000'1000u);
   EXPECT_EQ(at.image, 0x7fff'f000'2000u);
-  EXPECT_EQ(at.end - at.image, (ImageBytes() + 4095) / 4096 * 4096);
+  EXPECT_EQ(at.end - at.image, (kSize + 4095) / 4096 * 4096);
 }
 
 TEST(LoadableImageTest, TellsWhereFunctionsWillBe) {
-  const LoadableImage image(vvar_image, ImageBytes());
+  const LoadableImage image(Bytes(), kSize);
   const hosted::MappedImage mapped = MapImage(-1);
   const fallback::VdsoFunctions functions = mapped.functions();
   const auto at = [&](const char* name) {
@@ -121,8 +128,8 @@ TEST(LoadableImageTest, RefusesWhatIsNoImage) {
 TEST(LoadableImageTest, RefusesAnImageThatIsCutOff) {
   AtTheEdge edge;
   size_t taken = 0;
-  for (size_t size = 0; size < ImageBytes(); size += 7) {
-    const LoadableImage image(edge.Put(vvar_image, size), size);
+  for (size_t size = 0; size < kSize; size += 7) {
+    const LoadableImage image(edge.Put(Bytes(), size), size);
     // Sections and the symbols of debuggers may be missing.
     taken += image.status() == VdsoStatus::kFound;
     if (image.status() != VdsoStatus::kFound) {
@@ -131,7 +138,7 @@ TEST(LoadableImageTest, RefusesAnImageThatIsCutOff) {
     }
   }
   EXPECT_GT(taken, 0u);
-  EXPECT_LT(taken, ImageBytes() / 7 / 2);
+  EXPECT_LT(taken, kSize / 7 / 2);
 }
 
 TEST(LoadableImageTest, StaysInsideOfADamagedImage) {
@@ -139,12 +146,12 @@ TEST(LoadableImageTest, StaysInsideOfADamagedImage) {
   uint32_t random = 1;
   size_t refused = 0;
   for (int i = 0; i < 20'000; ++i) {
-    unsigned char* bytes = edge.Put(vvar_image, ImageBytes());
+    unsigned char* bytes = edge.Put(Bytes(), kSize);
     for (int change = 0; change < 3; ++change) {
       random = random * 1'664'525 + 1'013'904'223;
       bytes[(random >> 8) % 0x500] = static_cast<unsigned char>(random);
     }
-    const LoadableImage image(bytes, ImageBytes());
+    const LoadableImage image(bytes, kSize);
     const ImageLayout at = image.LayoutAt(0x10000);
     const uint64_t address = image.AddressOf("clock_gettime", at);
     refused += address == 0;

@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -19,23 +20,14 @@
 #include "fallback/syscall.h"
 #include "hosted/mapped_image.h"
 #include "hosted/shared_page.h"
+#include "vdso/embedded_image.h"
 #include "vvar/header.h"
 #include "vvar/offset.h"
 #include "vvar/page.h"
 #include "vvar/timekeeper.h"
 #include "vvar/writer.h"
 
-// //vdso:x86_64_image_object's.
-extern "C" {
-extern const unsigned char vvar_image[];
-extern const unsigned char vvar_image_end[];
-}
-
 namespace vvar::vdso {
-
-inline size_t ImageBytes() {
-  return static_cast<size_t>(vvar_image_end - vvar_image);
-}
 
 /// Tests cannot go on without.
 template <class Value>
@@ -47,8 +39,9 @@ Value Got(absl::StatusOr<Value> value) {
 
 inline hosted::MappedImage MapImage(int page_fd,
                                     const ClockOffsets& offsets = {}) {
+  const std::string_view image = EmbeddedImage();
   return Got(
-      hosted::MappedImage::Map(vvar_image, ImageBytes(), page_fd, offsets));
+      hosted::MappedImage::Map(image.data(), image.size(), page_fd, offsets));
 }
 
 inline constexpr int32_t kPrecise[] = {0, 1, 4, 7, 11};
