@@ -163,6 +163,15 @@ class Caller {
 
 }  // namespace injected_image_internal
 
+/// Takes away what MapImage() mapped. Range: nobody runs it any more.
+inline absl::Status UnmapImage(TracedThread thread, const InjectedCalls& calls,
+                               const vdso::ImageLayout& layout) {
+  return injected_image_internal::Caller(thread, calls)
+      .Call("munmap", SYS_munmap,
+            {layout.page, layout.end - layout.page, 0, 0, 0, 0})
+      .status();
+}
+
 /// Maps page, offsets (shared, read) and image (private, read and execute) in
 /// the process of a thread that makes calls for us. `hint`: where, if there is
 /// room. Error: TracedThread's, and nothing stays mapped or open.
@@ -197,7 +206,7 @@ inline absl::StatusOr<vdso::ImageLayout> MapImage(TracedThread thread,
         "process ", thread.tid(), ": no image at 0x", absl::Hex(mapped.image)));
   }
   if (status.ok()) return mapped;
-  (void)caller.Call("munmap", SYS_munmap, {*room, size, 0, 0, 0, 0});
+  (void)UnmapImage(thread, calls, mapped);
   return status;
 }
 

@@ -10,23 +10,20 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <inttypes.h>
 #include <stddef.h>
 #include <stdint.h>
-#include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
 #include <algorithm>
-#include <fstream>
 #include <memory>
 #include <string>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
-#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "clocks/native.h"
+#include "hosted/memory_map.h"
 #include "hosted/reference.h"
 #include "vvar/page.h"
 #include "vvar/scale.h"
@@ -63,16 +60,10 @@ struct KernelVvar {
 /// Returns where the kernel has mapped its parameters into this process; null
 /// if nowhere that /proc/self/maps tells.
 inline const KernelVvar* FindKernelVvar() {
-  std::ifstream maps("/proc/self/maps");
-  std::string line;
-  while (std::getline(maps, line)) {
-    uintptr_t begin = 0;
-    if (absl::EndsWith(line, " [vvar]") &&
-        sscanf(line.c_str(), "%" SCNxPTR, &begin) == 1) {
-      return reinterpret_cast<const KernelVvar*>(begin);
-    }
-  }
-  return nullptr;
+  const absl::StatusOr<MemoryMap> map = ReadMemoryMap();
+  const Mapping* found = map.ok() ? FindMapping(*map, "[vvar]") : nullptr;
+  if (found == nullptr) return nullptr;
+  return reinterpret_cast<const KernelVvar*>(found->range.begin);
 }
 
 /// The kernel's clocks from its own parameters. Zero-width brackets while

@@ -19,9 +19,12 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <fstream>
+#include <string>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/string_view.h"
 
@@ -57,6 +60,16 @@ struct TraceStop {
   bool is_end() const { return kind == Kind::kExited || kind == Kind::kKilled; }
 };
 
+/// Returns what a line of /proc/PID/status says; "" if there is none.
+inline std::string StatusLine(pid_t pid, absl::string_view key) {
+  std::ifstream file(absl::StrCat("/proc/", pid, "/status"));
+  const std::string begin = absl::StrCat(key, ":\t");
+  for (std::string line; std::getline(file, line);) {
+    if (absl::StartsWith(line, begin)) return line.substr(begin.size());
+  }
+  return "";
+}
+
 /// A thread that this thread traces. A handle: copies name the same thread, and
 /// nothing is undone when one goes. Who ends without Detach() is detached by
 /// the kernel. Error, of every function: NotFound, the thread is gone;
@@ -79,8 +92,18 @@ class TracedThread {
     const TracedThread thread(tid, options);
     const absl::Status status =
         thread.Request(PTRACE_SEIZE, "PTRACE_SEIZE", 0, thread.options_);
-    if (!status.ok()) return status;
-    return thread;
+    if (!absl::IsPermissionDenied(status)) {
+      if (!status.ok()) return status;
+      return thread;
+    }
+    const std::string tracer = StatusLine(tid, "TracerPid");
+    return absl::PermissionDeniedError(absl::StrCat(
+        status.message(), "; ",
+        tracer != "0" && !tracer.empty()
+            ? absl::StrCat("process ", tracer, " traces it")
+            : "it takes its user or CAP_SYS_PTRACE, and a system may keep it "
+              "from both: see /proc/sys/kernel/yama/ptrace_scope, or a "
+              "container's seccomp"));
   }
 
   /// A thread that is traced already: one that the kernel attached itself, by

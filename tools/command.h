@@ -5,6 +5,8 @@
 #ifndef VVAR_TOOLS_COMMAND_H_
 #define VVAR_TOOLS_COMMAND_H_
 
+#include <stdint.h>
+
 #include <string>
 #include <vector>
 
@@ -26,6 +28,8 @@ ABSL_DECLARE_FLAG(double, seconds);
 ABSL_DECLARE_FLAG(absl::Duration, offset);
 ABSL_DECLARE_FLAG(double, rate);
 ABSL_DECLARE_FLAG(bool, f);
+ABSL_DECLARE_FLAG(int32_t, pid);
+ABSL_DECLARE_FLAG(bool, detach);
 
 namespace vvar::tools {
 
@@ -52,6 +56,10 @@ enum ExitCode : int {
 /// Prints a status to stderr as "vvar: ..." and returns its exit code.
 ExitCode Fail(const absl::Status& status);
 
+/// Prints why a command does not do to a program what it was asked to; returns
+/// kExitNoPermission or kExitRefused.
+ExitCode Refuse(const char* command, const absl::Status& status);
+
 /// Whether --format asks for JSON.
 bool WantsJson();
 
@@ -63,6 +71,7 @@ ExitCode Now();
 ExitCode Watch();
 ExitCode Dump();
 ExitCode System();
+ExitCode Attach();
 /// `words`: the program and its arguments. Returns the program's exit status.
 int Exec(const std::vector<char*>& words);
 

@@ -12,6 +12,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -31,7 +32,7 @@
 #include "tools/image_tracer.h"
 #include "tools/launch.h"
 #include "tools/names.h"
-#include "vdso/embedded_image.h"
+#include "tools/own_image.h"
 #include "vvar/slew.h"
 
 namespace vvar::tools {
@@ -154,41 +155,32 @@ absl::Status CheckRights(const std::string& file) {
       "another program, or root to run it"));
 }
 
-ExitCode Refuse(const absl::Status& status) {
-  fprintf(stderr, "vvar: exec: %s\n", std::string(status.message()).c_str());
-  return kExitRefused;
-}
-
 ExitCode NotStarted(const char* program, int error) {
   fprintf(stderr, "vvar: exec: %s: %s\n", program, strerror(error));
   return error == ENOENT ? kExitNotFound : kExitNotExecutable;
 }
 
 /// A child that was not let go is our failure; one that was, its own.
-int Launch(const ProgramPage& page, const std::vector<char*>& words) {
+int Launch(const ProgramPage& page, std::string_view image,
+           const std::vector<char*>& words) {
   const Follow follow =
       absl::GetFlag(FLAGS_f) ? Follow::kChildrenToo : Follow::kProgram;
   absl::StatusOr<ImageTracer> tracer =
-      ImageTracer::Make(page.fd(), vdso::EmbeddedImage(), follow);
-  if (!tracer.ok()) return Refuse(tracer.status());
+      ImageTracer::Make(page.fd(), image, follow);
+  if (!tracer.ok()) return Refuse("exec", tracer.status());
   absl::StatusOr<LaunchedProgram> program = LaunchedProgram::Fork(words);
-  if (!program.ok()) return Refuse(program.status());
+  if (!program.ok()) return Refuse("exec", program.status());
   const absl::Status attached = tracer->Attach(program->pid());
   if (!attached.ok()) {
     program->Abandon();
-    if (!absl::IsPermissionDenied(attached)) return Refuse(attached);
-    fprintf(stderr,
-            "vvar: exec: %s; a system may keep ptrace from its users: see "
-            "/proc/sys/kernel/yama/ptrace_scope, or a container's seccomp\n",
-            std::string(attached.message()).c_str());
-    return kExitNoPermission;
+    return Refuse("exec", attached);
   }
   program->ForwardSignals();
   program->Go();
   const absl::StatusOr<int> status = tracer->Run();
   if (!status.ok()) {
     program->Abandon();
-    return Refuse(status.status());
+    return Refuse("exec", status.status());
   }
   if (!tracer->has_begun()) {
     if (const int error = program->ExecError(); error != 0) {
@@ -205,18 +197,15 @@ int Exec(const std::vector<char*>& words) {
     return Fail(absl::OutOfRangeError(
         "exec: no program; expected vvar exec [flags] -- PROGRAM ARGS"));
   }
-  if (!vdso::kImageNeeds.empty()) {
-    return Refuse(absl::UnimplementedError(
-        absl::StrCat("this vvar has no image: it was built without ",
-                     std::string(vdso::kImageNeeds))));
-  }
+  const absl::StatusOr<std::string_view> image = OwnImage();
+  if (!image.ok()) return Refuse("exec", image.status());
   if (const absl::Status rights = CheckRights(FindProgram(words[0]));
       !rights.ok()) {
-    return Refuse(rights);
+    return Refuse("exec", rights);
   }
   const absl::StatusOr<ProgramPage> page = PageOfFlags();
   if (!page.ok()) return Fail(page.status());
-  return Launch(*page, words);
+  return Launch(*page, *image, words);
 }
 
 }  // namespace vvar::tools

@@ -30,6 +30,8 @@ ABSL_FLAG(absl::Duration, offset, absl::ZeroDuration(),
           "what the program's REALTIME is ahead by");
 ABSL_FLAG(double, rate, 1, "how fast the program's REALTIME runs");
 ABSL_FLAG(bool, f, false, "follow children");
+ABSL_FLAG(int32_t, pid, 0, "process to attach to");
+ABSL_FLAG(bool, detach, false, "take the process off its page");
 
 namespace vvar::tools {
 namespace {
@@ -50,6 +52,9 @@ usage: vvar COMMAND [flags]
   exec  [flags] -- PROGRAM ARGS
                           run an unmodified program that reads its time from a
                           page, by an image in its vDSO's place: `vvar help exec`
+  attach --pid=N --page=NAME
+                          the same for a process that runs: `vvar help attach`
+  attach --pid=N --detach take it off again
 
 NAME is a file /dev/shm/vvar.NAME; what holds a slash is a path as it stands.
 
@@ -74,6 +79,7 @@ flags
   --on_leap=POLICY        serve: a leap second it announces: step (default), as
                           Linux does; smear, linearly from noon to noon
   --seconds=N             watch: how long; 0: until interrupted (default 10)
+  --pid=N, --detach       attach: see `vvar help attach`
   -f, --offset=DURATION, --rate=X
                           exec: see `vvar help exec`
 
@@ -87,8 +93,9 @@ exit codes
   5  page truncated                         ready); `now` has fallen back
                                         11  page has another live writer
 exec: the program's own, or one of the above, or
-  125  refused (see the message)       126  program not executable
-                                       127  program not found
+                                       126  program not executable
+exec, attach:                          127  program not found
+  125  refused (see the message)
 
 try it
   vvar serve --page=demo &
@@ -131,13 +138,37 @@ kernel withholds their rights from who is traced. While -f follows it, a program
 cannot be debugged. More: docs/exec.md.
 )";
 
+constexpr char kAttachHelp[] =
+    R"(usage: vvar attach --pid=N --page=NAME
+       vvar attach --pid=N --detach
+
+Puts a running process on a page that `vvar serve --page=NAME` keeps, and takes
+it off again: the functions of the kernel's vDSO in that process are made to
+lead to an image that reads the page. Its threads stand still meanwhile, for
+milliseconds; nothing else changes for it. x86-64 processes on Linux.
+
+  --pid=N           the process, all its threads
+  --page=NAME       the page
+  --detach          back to the kernel's vDSO
+  --format=json     the report as JSON
+
+Children that it forks have the page too, until their next exec. Time namespaces
+are respected. Whoever no longer keeps the page has readers fall back to the
+kernel's clocks after --max_age.
+
+Refused (exit status 125, the reason on stderr, the process as it was): 32-bit
+processes; those under `vvar exec`, or attached already; one with a seccomp
+filter, unless CAP_SYS_ADMIN may suspend that. Refused with 9: another user's
+process, or one that is traced. More: docs/exec.md.
+)";
+
 struct Command {
   const char* name;
   ExitCode (*run)();
 };
 constexpr Command kCommands[] = {
     {"serve", Serve}, {"now", Now},       {"watch", Watch},
-    {"dump", Dump},   {"system", System},
+    {"dump", Dump},   {"system", System}, {"attach", Attach},
 };
 
 ExitCode Usage(const std::string& what) {
@@ -162,14 +193,17 @@ bool Names(int argc, char** argv, absl::string_view command) {
 
 int Main(int argc, char** argv) {
   if (AsksForHelp(argc, argv)) {
-    fputs(Names(argc, argv, "exec") ? kExecHelp : kHelp, stdout);
+    fputs(Names(argc, argv, "exec")     ? kExecHelp
+          : Names(argc, argv, "attach") ? kAttachHelp
+                                        : kHelp,
+          stdout);
     return kExitOk;
   }
   const std::vector<char*> words = absl::ParseCommandLine(argc, argv);
   if (words.size() < 2)
     return Usage(
         "no command; expected one of serve, now, "
-        "watch, dump, system, exec");
+        "watch, dump, system, exec, attach");
   if (absl::string_view(words[1]) == "exec") {
     if (!Names(argc, argv, "--")) return Usage("exec: no `--` before PROGRAM");
     return Exec({words.begin() + 2, words.end()});
@@ -185,9 +219,9 @@ int Main(int argc, char** argv) {
   for (const Command& command : kCommands) {
     if (absl::string_view(words[1]) == command.name) return command.run();
   }
-  return Usage(
-      absl::StrCat("command '", words[1],
-                   "'; expected serve, now, watch, dump, system or exec"));
+  return Usage(absl::StrCat(
+      "command '", words[1],
+      "'; expected serve, now, watch, dump, system, exec or attach"));
 }
 
 }  // namespace
@@ -216,6 +250,12 @@ ExitCode Fail(const absl::Status& status) {
     default:
       return kExitInternal;
   }
+}
+
+ExitCode Refuse(const char* command, const absl::Status& status) {
+  fprintf(stderr, "vvar: %s: %s\n", command,
+          std::string(status.message()).c_str());
+  return absl::IsPermissionDenied(status) ? kExitNoPermission : kExitRefused;
 }
 
 bool WantsJson() { return absl::GetFlag(FLAGS_format) == "json"; }
