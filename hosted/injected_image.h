@@ -85,9 +85,10 @@ inline absl::StatusOr<SealedFile> MakeOffsetsFile(const ClockOffsets& values) {
       std::string_view(reinterpret_cast<const char*>(&page), sizeof(page)));
 }
 
-/// What to map. Descriptors of this process, by which the other one opens them
-/// in /proc: it has to see this one there, and to be of the same user.
+/// What to map: descriptors, and the process in whose /proc directory the other
+/// one opens them (descriptor_lender.h).
 struct ImageFiles {
+  pid_t holder;
   int page_fd;
   int offsets_fd;
   int image_fd;
@@ -113,10 +114,10 @@ class Caller {
     return static_cast<uint64_t>(*result);
   }
 
-  /// Maps a descriptor of this process at `address`, and nowhere else.
-  absl::Status MapFile(int fd, uint64_t address, uint64_t size, int protection,
-                       int flags) {
-    const std::string path = absl::StrCat("/proc/", getpid(), "/fd/", fd);
+  /// Maps a descriptor of the holder's at `address`, and nowhere else.
+  absl::Status MapFile(pid_t holder, int fd, uint64_t address, uint64_t size,
+                       int protection, int flags) {
+    const std::string path = absl::StrCat("/proc/", holder, "/fd/", fd);
     absl::Status status =
         thread_.Write(calls_.scratch(), path.c_str(), path.size() + 1);
     if (!status.ok()) return status;
@@ -185,15 +186,16 @@ inline absl::StatusOr<vdso::ImageLayout> MapImage(TracedThread thread,
   if (!room.ok()) return room.status();
   const vdso::ImageLayout mapped =
       vdso::ImageLayout::At(*room, files.image_size);
-  absl::Status status = caller.MapFile(files.page_fd, mapped.page,
+  absl::Status status = caller.MapFile(files.holder, files.page_fd, mapped.page,
                                        VVAR_PAGE_SIZE, PROT_READ, MAP_SHARED);
   if (status.ok()) {
-    status = caller.MapFile(files.offsets_fd, mapped.offsets, VVAR_PAGE_SIZE,
-                            PROT_READ, MAP_SHARED);
+    status = caller.MapFile(files.holder, files.offsets_fd, mapped.offsets,
+                            VVAR_PAGE_SIZE, PROT_READ, MAP_SHARED);
   }
   if (status.ok()) {
-    status = caller.MapFile(files.image_fd, mapped.image, files.image_size,
-                            PROT_READ | PROT_EXEC, MAP_PRIVATE);
+    status =
+        caller.MapFile(files.holder, files.image_fd, mapped.image,
+                       files.image_size, PROT_READ | PROT_EXEC, MAP_PRIVATE);
   }
   // What a call returned is not yet what is there.
   char magic[4] = {};

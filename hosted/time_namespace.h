@@ -20,6 +20,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
 #include "absl/strings/string_view.h"
+#include "hosted/process_status.h"
 #include "vvar/offset.h"
 #include "vvar/timebase.h"
 
@@ -69,13 +70,6 @@ namespace time_namespace_internal {
 /// the same at each boot.
 inline constexpr absl::string_view kInitial = "time:[4026531834]";
 
-/// Returns what a symbolic link reads, "" for none.
-inline std::string ReadLink(const std::string& path) {
-  char target[64];
-  const ssize_t length = readlink(path.c_str(), target, sizeof(target));
-  return length < 0 ? "" : std::string(target, static_cast<size_t>(length));
-}
-
 }  // namespace time_namespace_internal
 
 /// Returns what the time namespace of the process whose /proc directory is
@@ -86,10 +80,9 @@ inline std::string ReadLink(const std::string& path) {
 /// the offsets of its children's only, so it attaches before, or in a child.
 inline absl::StatusOr<ClockOffsets> TimeNamespaceOffsets(
     const std::string& self = "/proc/self") {
-  const std::string own = time_namespace_internal::ReadLink(self + "/ns/time");
+  const std::string own = ReadLink(self + "/ns/time");
   if (own == time_namespace_internal::kInitial) return ClockOffsets();
-  const std::string children =
-      time_namespace_internal::ReadLink(self + "/ns/time_for_children");
+  const std::string children = ReadLink(self + "/ns/time_for_children");
   if (own != children) {
     return absl::InternalError(
         absl::StrCat(self, "/ns/time: ", own, ", but ", children,

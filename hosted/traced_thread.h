@@ -19,14 +19,13 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <fstream>
 #include <string>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
-#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/string_view.h"
+#include "hosted/process_status.h"
 
 namespace vvar::hosted {
 
@@ -59,16 +58,6 @@ struct TraceStop {
   }
   bool is_end() const { return kind == Kind::kExited || kind == Kind::kKilled; }
 };
-
-/// Returns what a line of /proc/PID/status says; "" if there is none.
-inline std::string StatusLine(pid_t pid, absl::string_view key) {
-  std::ifstream file(absl::StrCat("/proc/", pid, "/status"));
-  const std::string begin = absl::StrCat(key, ":\t");
-  for (std::string line; std::getline(file, line);) {
-    if (absl::StartsWith(line, begin)) return line.substr(begin.size());
-  }
-  return "";
-}
 
 /// A thread that this thread traces. A handle: copies name the same thread, and
 /// nothing is undone when one goes. Who ends without Detach() is detached by

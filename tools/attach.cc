@@ -20,10 +20,12 @@
 #include "absl/strings/str_format.h"
 #include "absl/time/clock.h"
 #include "absl/time/time.h"
+#include "hosted/descriptor_lender.h"
 #include "hosted/injected_calls.h"
 #include "hosted/injected_image.h"
 #include "hosted/memory_map.h"
 #include "hosted/patched_vdso.h"
+#include "hosted/process_status.h"
 #include "hosted/shared_page.h"
 #include "hosted/stopped_process.h"
 #include "hosted/time_namespace.h"
@@ -62,13 +64,14 @@ class SignalsPutOff {
 
 /// An image for a process.
 struct Files {
+  hosted::DescriptorLender lender;
   hosted::AttachedPage page;
   hosted::SealedFile offsets;
   hosted::SealedFile image;
   std::string_view image_bytes;
 
   hosted::ImageFiles fds() const {
-    return {page.fd(), offsets.fd(), image.fd(), image.size()};
+    return {lender.pid(), page.fd(), offsets.fd(), image.fd(), image.size()};
   }
   vdso::LoadableImage loadable() const {
     return {image_bytes.data(), image_bytes.size()};
@@ -224,10 +227,8 @@ absl::StatusOr<Change> WhileStopped(pid_t pid, What what) {
   }
 }
 
-absl::StatusOr<Files> MakeFiles(pid_t pid, std::string_view image) {
-  absl::StatusOr<hosted::AttachedPage> page =
-      hosted::AttachedPage::Attach(absl::GetFlag(FLAGS_page));
-  if (!page.ok()) return page.status();
+absl::StatusOr<Files> MakeFiles(pid_t pid, hosted::AttachedPage page,
+                                std::string_view image) {
   const absl::StatusOr<ClockOffsets> values =
       hosted::TimeNamespaceOffsets(absl::StrCat("/proc/", pid));
   if (!values.ok()) return values.status();
@@ -236,7 +237,12 @@ absl::StatusOr<Files> MakeFiles(pid_t pid, std::string_view image) {
   absl::StatusOr<hosted::SealedFile> file =
       hosted::SealedFile::Make(kImageName, image);
   if (!file.ok()) return file.status();
-  return Files{*std::move(page), *std::move(offsets), *std::move(file), image};
+  // Of all that is open by now.
+  absl::StatusOr<hosted::DescriptorLender> lender =
+      hosted::DescriptorLender::Start(pid);
+  if (!lender.ok()) return lender.status();
+  return Files{*std::move(lender), std::move(page), *std::move(offsets),
+               *std::move(file), image};
 }
 
 ExitCode Report(pid_t pid, const absl::StatusOr<Change>& change, bool is_on) {
@@ -280,11 +286,16 @@ ExitCode Attach() {
   }
   const absl::StatusOr<std::string_view> image = OwnImage();
   if (!image.ok()) return Refuse("attach", image.status());
-  if (detach) {
-    return Report(pid, WhileStopped(pid, TakeOff), false);
+  if (kill(pid, 0) != 0 && errno == ESRCH) {
+    return Refuse("attach",
+                  absl::NotFoundError(absl::StrCat("process ", pid, ": none")));
   }
-  const absl::StatusOr<Files> files = MakeFiles(pid, *image);
-  if (!files.ok()) return Fail(files.status());
+  if (detach) return Report(pid, WhileStopped(pid, TakeOff), false);
+  absl::StatusOr<hosted::AttachedPage> page =
+      hosted::AttachedPage::Attach(absl::GetFlag(FLAGS_page));
+  if (!page.ok()) return Fail(page.status());
+  const absl::StatusOr<Files> files = MakeFiles(pid, *std::move(page), *image);
+  if (!files.ok()) return Refuse("attach", files.status());
   const auto put_on = [&](const StoppedProcess& process, Change* change) {
     return PutOn(process, *files, change);
   };

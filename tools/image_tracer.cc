@@ -8,7 +8,6 @@
 #include <elf.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <limits.h>
 #include <signal.h>
 #include <stdio.h>
 #include <sys/ptrace.h>
@@ -22,7 +21,9 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/str_cat.h"
+#include "hosted/descriptor_lender.h"
 #include "hosted/injected_calls.h"
+#include "hosted/process_status.h"
 #include "hosted/time_namespace.h"
 #include "vdso/loader.h"
 
@@ -37,11 +38,9 @@ using hosted::TraceStop;
 constexpr uint64_t kCodeSegment32 = 0x23;
 
 std::string FileOf(pid_t pid) {
-  char path[PATH_MAX];
-  const std::string link = absl::StrCat("/proc/", pid, "/exe");
-  const ssize_t length = readlink(link.c_str(), path, sizeof(path));
-  return length < 0 ? absl::StrCat("process ", pid)
-                    : std::string(path, static_cast<size_t>(length));
+  const std::string path =
+      hosted::ReadLink(absl::StrCat("/proc/", pid, "/exe"));
+  return path.empty() ? absl::StrCat("process ", pid) : path;
 }
 
 /// Returns where the auxiliary vector of a program that is about to begin holds
@@ -167,13 +166,17 @@ absl::Status ImageTracer::GiveImage(TracedThread thread) {
   if (!slot.ok()) return slot.status();
   status = MakeOffsets(thread.tid());
   if (!status.ok()) return status;
+  const absl::StatusOr<hosted::DescriptorLender> lender =
+      hosted::DescriptorLender::Start(thread.tid());
+  if (!lender.ok()) return lender.status();
 
   const absl::StatusOr<hosted::InjectedCalls> calls =
       hosted::InjectedCalls::Begin(thread);
   if (!calls.ok()) return calls.status();
-  const absl::StatusOr<vdso::ImageLayout> mapped = hosted::MapImage(
-      thread, *calls,
-      {page_fd_, offsets_file_.fd(), image_.fd(), image_.size()});
+  const absl::StatusOr<vdso::ImageLayout> mapped =
+      hosted::MapImage(thread, *calls,
+                       {lender->pid(), page_fd_, offsets_file_.fd(),
+                        image_.fd(), image_.size()});
   status = calls->End();
   if (!mapped.ok()) return mapped.status();
   if (!status.ok()) return status;
