@@ -4,7 +4,6 @@ came from, where the image is, and whether they notice anything else.
 
 Prints `CASE name PASSED|FAILED|SKIPPED reason` for each case."""
 
-import json
 import os
 import pty
 import re
@@ -14,24 +13,13 @@ import signal
 import struct
 import subprocess
 import sys
-import tempfile
 import time
-import traceback
 
-VVAR, PROBE_SOURCE, DENY_SOURCE = sys.argv[1:4]
-DEADLINE_S = 60  # Gives up only; no case depends on how long anything takes.
-YEARS = "87600h"
-YEARS_NS = 87600 * 3600 * 10**9
+from programs import (DEADLINE_S, DENY_SOURCE, PROGRAMS, VVAR, WATCHER, YEARS,
+                      YEARS_NS, Server, SkipCase, build, rows_of, run,
+                      run_cases, script)
+
 RESOLUTION_OFFSET = 64  # docs/abi.md, vvar_header.resolution_ns.
-
-
-class SkipCase(Exception):
-    pass
-
-
-def run(words, **kwargs):
-    return subprocess.run(words, capture_output=True, text=True,
-                          timeout=DEADLINE_S, **kwargs)
 
 
 def vvar_exec(*words, within=(), **kwargs):
@@ -44,58 +32,6 @@ def warned(done):
     lines = done.stderr.splitlines()
     assert sum("vvar help exec" in line for line in lines) == 1, done.stderr
     return [line for line in lines if "vvar help exec" not in line]
-
-
-def build(folder, name, *compiler, source=None):
-    if not shutil.which(compiler[0]):
-        raise SkipCase("no " + compiler[0])
-    path = os.path.join(folder, name)
-    done = run([*compiler, "-O1", "-w", source or PROBE_SOURCE, "-o", path])
-    if done.returncode != 0:
-        raise SkipCase("%s: %s" % (" ".join(compiler), done.stderr[-200:]))
-    return path
-
-
-def script(folder, name, text, mode=0o755):
-    path = os.path.join(folder, name)
-    with open(path, "w") as file:
-        file.write(text)
-    os.chmod(path, mode)
-    return path
-
-
-def rows_of(done):
-    """{name: (result, ns, in image or None)} of what a probe printed."""
-    assert done.returncode == 0, (done.returncode, done.stdout, done.stderr)
-    rows = {}
-    for line in done.stdout.splitlines():
-        name, result, ns, *image = line.split()
-        rows[name] = (int(result), int(ns), int(image[0]) if image else None)
-    return rows
-
-
-class Server:
-    def __init__(self, page, *flags):
-        self.process = subprocess.Popen(
-            [VVAR, "serve", "--page=" + page, "--format=json", *flags],
-            stdout=subprocess.PIPE, text=True)
-        text = ""
-        while not text.rstrip().endswith("\n}"):
-            line = self.process.stdout.readline()
-            assert line, "server said only: " + text
-            text += line
-        self.start = json.loads(text)
-
-    def kill(self):
-        self.process.kill()
-        self.process.wait()
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *_):
-        self.kill()
-        self.process.stdout.close()
 
 
 def can_trace():
@@ -114,80 +50,21 @@ GLIBC["getcpu"] = "no call"
 MUSL = dict.fromkeys(COLUMNS, "image")
 MUSL["clock_getres"] = "syscall"
 
-JAVA = """
-public class Probe {
-  public static void main(String[] words) {
-    System.out.println("clock_gettime 0 " +
-                       System.currentTimeMillis() * 1000000);
-  }
+EXPECTED = {
+    "glibc dynamic": GLIBC,
+    "glibc static": GLIBC,
+    "glibc static-pie": GLIBC,
+    "glibc without rseq": dict(GLIBC, getcpu="image"),
+    "musl dynamic": MUSL,
+    "musl static": MUSL,
+    "Go static": {"clock_gettime": "image"},
+    "python3": {"clock_gettime": "image", "clock_getres": "image"},
+    "java": {"clock_gettime": "image"},
+    "perl": {"gettimeofday": "image", "time": "image"},
+    "node": {"gettimeofday": "image"},
+    "date": {"clock_gettime": "image"},
+    "bash": {"gettimeofday": "image"},
 }
-"""
-GO = """
-package main
-
-import ("fmt"; "time")
-
-func main() { fmt.Println("clock_gettime 0", time.Now().UnixNano()) }
-"""
-PYTHON = """
-import time
-print("clock_gettime 0", time.time_ns())
-print("clock_getres 0", int(time.clock_getres(time.CLOCK_REALTIME) * 1e9))
-"""
-
-
-def c_program(*compiler, expected, env=()):
-    return lambda folder: ([build(folder, "probe", *compiler)], expected,
-                           dict(env))
-
-
-def runtime(command, expected):
-    def make(folder):
-        words = command(folder)
-        if not shutil.which(words[0]):
-            raise SkipCase("no " + words[0])
-        return words, dict.fromkeys(expected, "image"), {}
-    return make
-
-
-def go_program(folder):
-    if not shutil.which("go"):
-        return ["go"]
-    source = script(folder, "probe.go", GO)
-    binary = os.path.join(folder, "probe_go")
-    run(["go", "build", "-o", binary, source],
-        env=dict(os.environ, CGO_ENABLED="0", HOME=folder))
-    return [binary]
-
-
-MATRIX = [
-    ("glibc dynamic", c_program("gcc", expected=GLIBC)),
-    ("glibc static", c_program("gcc", "-static", expected=GLIBC)),
-    ("glibc static-pie", c_program("gcc", "-static-pie", expected=GLIBC)),
-    ("glibc without rseq",
-     c_program("gcc", expected=dict(GLIBC, getcpu="image"),
-               env={"GLIBC_TUNABLES": "glibc.pthread.rseq=0"})),
-    ("musl dynamic", c_program("musl-gcc", expected=MUSL)),
-    ("musl static", c_program("musl-gcc", "-static", expected=MUSL)),
-    ("Go static", runtime(go_program, ["clock_gettime"])),
-    ("python3", runtime(lambda _: ["/usr/bin/python3", "-c", PYTHON],
-                        ["clock_gettime", "clock_getres"])),
-    ("java", runtime(lambda folder: [
-        "java", script(folder, "Probe.java", JAVA)], ["clock_gettime"])),
-    ("perl", runtime(lambda _: [
-        "perl", "-MTime::HiRes=gettimeofday", "-e",
-        'printf "time 0 %d000000000\\n", time; my ($s, $us) = gettimeofday;'
-        'printf "gettimeofday 0 %d%06d000\\n", $s, $us'],
-        ["gettimeofday", "time"])),
-    ("node", runtime(lambda _: [
-        "node", "-e", 'console.log("gettimeofday 0 " + Date.now() + "000000")'],
-        ["gettimeofday"])),
-    ("date", runtime(lambda _: ["date", "+clock_gettime 0 %s%N"],
-                     ["clock_gettime"])),
-    ("bash", runtime(lambda _: [
-        "bash", "-c", "printf 'gettimeofday 0 %s000\\n' ${EPOCHREALTIME/./}"],
-        ["gettimeofday"])),
-]
 
 
 def cell(name, shifted, coarse):
@@ -221,9 +98,9 @@ def each_program_has_its_time_from_the_image(folder, page):
             assert struct.unpack("=I", file.read(4))[0] == 1
             file.seek(RESOLUTION_OFFSET)
             file.write(struct.pack("=I", 77))
-        for name, make in MATRIX:
+        for name, make in PROGRAMS.items():
             try:
-                words, expected, env = make(folder)
+                words, env = make(folder)
             except SkipCase as skip:
                 print("%-20sskipped: %s" % (name, skip))
                 continue
@@ -236,8 +113,8 @@ def each_program_has_its_time_from_the_image(folder, page):
                    for column in COLUMNS if column in shifted}
             print("%-20s" % name +
                   "".join("%-15s" % got.get(column, "-") for column in COLUMNS))
-            if got != expected:
-                wrong.append((name, got, expected))
+            if got != EXPECTED[name]:
+                wrong.append((name, got, EXPECTED[name]))
     assert not wrong, wrong
 
 
@@ -613,28 +490,6 @@ def help_says_what_exec_does_and_does_not(_, __):
 
 # --- time --------------------------------------------------------------------
 
-# Reads REALTIME and MONOTONIC together, and keeps how far each went back.
-WATCHER = """
-import sys, time
-worst, last = [0, 0], [0, 0]
-def clock(i):
-    now = time.clock_gettime_ns((time.CLOCK_REALTIME, time.CLOCK_MONOTONIC)[i])
-    worst[i] = max(worst[i], last[i] - now)
-    last[i] = now
-    return now
-def read():
-    while True:
-        before, real, after = clock(1), clock(0), clock(1)
-        if after - before < 50_000:  # Not torn apart by a preemption.
-            return real, before
-def watch(until):
-    last = first = read()
-    while not until(first, last):
-        last = read()
-    return first, last
-"""
-
-
 # Trap: T100
 def offsets_of_time_namespaces_are_honoured(folder, _):
     away = ["unshare", "--time", "--monotonic", "1000000", "--boottime", "5"]
@@ -767,26 +622,11 @@ CASES = [
 ]
 
 
-def main():
-    failed = 0
-    needs_no_tracing = (what_cannot_be_done_is_refused_with_the_reason,
-                        help_says_what_exec_does_and_does_not)
-    for case in CASES:
-        with tempfile.TemporaryDirectory(dir="/dev/shm") as folder:
-            try:
-                if case not in needs_no_tracing:
-                    can_trace()
-                case(folder, os.path.join(folder, "page"))
-                verdict = "PASSED"
-            except SkipCase as skip:
-                verdict = "SKIPPED %s" % skip
-            except Exception:  # One case's failure, of whatever kind.
-                failed += 1
-                traceback.print_exc()
-                verdict = "FAILED see the trace above"
-        print("CASE", case.__name__, verdict, flush=True)
-    return 1 if failed else 0
+def trace_unless_needless(case):
+    if case not in (what_cannot_be_done_is_refused_with_the_reason,
+                    help_says_what_exec_does_and_does_not):
+        can_trace()
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(run_cases(CASES, before=trace_unless_needless))
