@@ -92,10 +92,9 @@ exit codes
   4  page empty: no writer has begun    10  page gives no time now (stale, not
   5  page truncated                         ready); `now` has fallen back
                                         11  page has another live writer
-exec: the program's own, or one of the above, or
-                                       126  program not executable
-exec, attach:                          127  program not found
-  125  refused (see the message)
+exec, attach: one of the above, or    exec: the program's own, or
+  125  refused (see the message)       126  program not executable
+                                       127  program not found
 
 try it
   vvar serve --page=demo &
@@ -159,7 +158,7 @@ kernel's clocks after --max_age.
 Refused (exit status 125, the reason on stderr, the process as it was): 32-bit
 processes; those under `vvar exec`, or attached already; one with a seccomp
 filter, unless CAP_SYS_ADMIN may suspend that. Refused with 9: another user's
-process, or one that is traced. More: docs/exec.md.
+process, unless by root, or one that is traced. More: docs/attach.md.
 )";
 
 struct Command {

@@ -11,6 +11,7 @@
 #include <sys/mman.h>
 #include <sys/syscall.h>
 #include <sys/user.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <array>
@@ -228,6 +229,39 @@ TEST(TracedThreadTest, StepsOneInstruction) {
   const uint64_t spins = seen->spins.load();
   ASSERT_EQ(thread->Detach(), absl::OkStatus());
   EXPECT_TRUE(WaitUntil([&] { return seen->spins.load() > spins; }));
+}
+
+/// A process that is interrupted by signals of its own, all the while.
+int TakeSignals(Seen& seen) {
+  struct sigaction action = {};
+  action.sa_handler = [](int) {};
+  action.sa_flags = SA_RESTART;
+  sigaction(SIGUSR1, &action, nullptr);
+  sigevent event = {};
+  event.sigev_notify = SIGEV_SIGNAL;
+  event.sigev_signo = SIGUSR1;
+  timer_t timer;
+  const itimerspec often = {{0, 20'000}, {0, 20'000}};
+  if (timer_create(CLOCK_MONOTONIC, &event, &timer) != 0) return 1;
+  if (timer_settime(timer, 0, &often, nullptr) != 0) return 1;
+  seen.pid.store(getpid());
+  for (;;) {
+    syscall(SYS_getppid);
+    seen.spins.fetch_add(1);
+  }
+}
+
+// A signal's stop swallows a request to stop: about 1 in 100 here.
+TEST(TracedThreadTest, StopsAThreadThatGetsSignalsAllTheWhile) {
+  SharedWithChildren<Seen> seen;
+  ChildProcess child([&]() -> int { return TakeSignals(*seen); });
+  ASSERT_TRUE(WaitUntil([&] { return seen->spins.load() > 0; }));
+  for (int i = 0; i < 1'000; ++i) {
+    ATTACH_OR_SKIP(thread, seen->pid.load());
+    const uint64_t spins = seen->spins.load();
+    ASSERT_EQ(thread->Detach(), absl::OkStatus());
+    ASSERT_TRUE(WaitUntil([&] { return seen->spins.load() > spins; }));
+  }
 }
 
 }  // namespace

@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: MIT
 //
 // What a C program sees of its clocks, one line each: the name, what the
-// function returned, the time it gave, and whether it ran through the vDSO that
-// the auxiliary vector names. With --maps, what is mapped; with --ns-per-call,
-// what a reading costs. Compiled by exec_test.py, with each C library and way
-// to link. x86-64.
+// function returned, the time it gave, and whether it ran through an image that
+// `vvar attach` mapped, else the vDSO that the auxiliary vector names. With
+// --each-line, for each line of input, and a dot; with --maps, what is mapped;
+// with --ns-per-call, what a reading costs. Compiled by programs.py, with each
+// C library and way to link. x86-64.
 #define _GNU_SOURCE
 #include <sched.h>
 #include <signal.h>
@@ -19,13 +20,13 @@
 enum { kImageSize = 8192, kTrapFlag = 0x100 };
 
 static volatile sig_atomic_t stepping, seen_in_image;
+static unsigned long image;
 
 // With the trap flag set, called after each instruction.
 static void OnTrap(int signal, siginfo_t* info, void* context) {
   (void)signal;
   (void)info;
   greg_t* registers = ((ucontext_t*)context)->uc_mcontext.gregs;
-  const unsigned long image = getauxval(AT_SYSINFO_EHDR);
   if ((unsigned long)registers[REG_RIP] - image < kImageSize) {
     seen_in_image = 1;
   }
@@ -80,16 +81,19 @@ static int PrintMaps(void) {
   return 0;
 }
 
-int main(int argc, char** argv) {
-  if (argc > 1 && strcmp(argv[1], "--ns-per-call") == 0) {
-    return PrintNsPerCall();
+static unsigned long FindImage(void) {
+  unsigned long found = getauxval(AT_SYSINFO_EHDR);
+  char line[512];
+  FILE* maps = fopen("/proc/self/maps", "r");
+  while (fgets(line, sizeof(line), maps) != NULL) {
+    if (strstr(line, "vvar-attached-image")) sscanf(line, "%lx", &found);
   }
-  if (argc > 1 && strcmp(argv[1], "--maps") == 0) return PrintMaps();
-  struct sigaction action = {0};
-  action.sa_flags = SA_SIGINFO;
-  action.sa_sigaction = OnTrap;
-  sigaction(SIGTRAP, &action, NULL);
+  fclose(maps);
+  return found;
+}
 
+static void PrintClocks(void) {
+  image = FindImage();
   struct timespec t = {0, 0};
   struct timeval v = {0, 0};
   SHOW("clock_gettime", clock_gettime(CLOCK_REALTIME, &t), Ns(t));
@@ -100,5 +104,27 @@ int main(int argc, char** argv) {
   SHOW("getcpu", sched_getcpu(), 0);
   SHOW("monotonic", clock_gettime(CLOCK_MONOTONIC, &t), Ns(t));
   SHOW("boottime", clock_gettime(CLOCK_BOOTTIME, &t), Ns(t));
+}
+
+int main(int argc, char** argv) {
+  if (argc > 1 && strcmp(argv[1], "--ns-per-call") == 0) {
+    return PrintNsPerCall();
+  }
+  if (argc > 1 && strcmp(argv[1], "--maps") == 0) return PrintMaps();
+  struct sigaction action = {0};
+  action.sa_flags = SA_SIGINFO;
+  action.sa_sigaction = OnTrap;
+  sigaction(SIGTRAP, &action, NULL);
+
+  if (argc > 1 && strcmp(argv[1], "--each-line") == 0) {
+    char line[16];
+    while (fgets(line, sizeof(line), stdin) != NULL) {
+      PrintClocks();
+      puts(".");
+      fflush(stdout);
+    }
+    return 0;
+  }
+  PrintClocks();
   return 0;
 }
