@@ -214,10 +214,24 @@ linked_image = rule(
 
 def _embedding_impl(ctx):
     source = ctx.actions.declare_file(ctx.label.name + ".S")
-    ctx.actions.write(source, _EMBEDDING.format(
-        symbol = ctx.attr.symbol,
-        path = ctx.file.image.path,
-    ))
+
+    # The sum is read by nobody: cc_library drops what the compiler does not
+    # report to have read, and no compiler reports .incbin. So the source must
+    # change with the image, or another image would keep the old one's object.
+    ctx.actions.run_shell(
+        command = 'printf "%s/* %s */\\n" "$1" "$(cksum <"$2")" >"$3"',
+        arguments = [
+            _EMBEDDING.format(
+                symbol = ctx.attr.symbol,
+                path = ctx.file.image.path,
+            ),
+            ctx.file.image.path,
+            source.path,
+        ],
+        inputs = [ctx.file.image],
+        outputs = [source],
+        mnemonic = "EmbedImage",
+    )
     return [DefaultInfo(files = depset([source]))]
 
 # %progbits, because @ begins a comment for Arm.
