@@ -60,6 +60,21 @@ inline intptr_t EnterKernel(int32_t call, intptr_t a, intptr_t b, intptr_t c) {
   return result;
 }
 
+// What maps a file takes six arguments: r10, r8 and r9 besides.
+inline intptr_t EnterKernel(int32_t call, intptr_t a, intptr_t b, intptr_t c,
+                            intptr_t d, intptr_t e, intptr_t f) {
+  register intptr_t r10 asm("r10") = d;
+  register intptr_t r8 asm("r8") = e;
+  register intptr_t r9 asm("r9") = f;
+  intptr_t result;
+  asm volatile("syscall"
+               : "=a"(result)
+               : "a"(intptr_t{call}), "D"(a), "S"(b), "d"(c), "r"(r10), "r"(r8),
+                 "r"(r9)
+               : "rcx", "r11", VVAR_SYSCALL_CLOBBERS);
+  return result;
+}
+
 #elif defined(__i386__)
 
 // Source: Linux, arch/x86/entry/syscalls/syscall_32.tbl; entry_32.S (number in

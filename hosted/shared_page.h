@@ -24,6 +24,7 @@
 #include "absl/status/statusor.h"
 #include "absl/strings/str_cat.h"
 #include "clocks/native.h"
+#include "hosted/page_path.h"
 #include "hosted/time_namespace.h"
 #include "vvar/header.h"
 #include "vvar/offset.h"
@@ -35,8 +36,7 @@ namespace vvar::hosted {
 /// Returns the file of a page: NAME is /dev/shm/vvar.NAME, and what holds a
 /// slash is a path as it stands.
 inline std::string PagePath(std::string_view name) {
-  if (name.find('/') != std::string_view::npos) return std::string(name);
-  return absl::StrCat("/dev/shm/vvar.",
+  return absl::StrCat(PagePathPrefix(name.data(), name.size()),
                       absl::string_view(name.data(), name.size()));
 }
 

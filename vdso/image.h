@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: MIT
 //
-// What the functions of a vDSO image do, on any ISA: the page, else the raw
-// system call. Included by <isa>.cc alone, which gives them the system's names.
-// No writable data, no TLS, no call out, no pointer that a loader would have to
+// What the functions of a vDSO image do, on any ISA: the page, else the system,
+// both where `Surroundings` has them. Included by <isa>.cc, which gives them
+// the system's names, and by tools/vvar_preload.cc, which gives them libc's. No
+// writable data, no TLS, no call out, no pointer that a loader would have to
 // relocate; errors are Linux's: 0 or -errno, a bad pointer faults.
 #ifndef VVAR_VDSO_IMAGE_H_
 #define VVAR_VDSO_IMAGE_H_
@@ -30,15 +31,36 @@ extern "C" {
 
 namespace vvar::vdso {
 
+/// An image's: the pages beside it, and the kernel.
+struct ImageSurroundings {
+  static const vvar_page& Page() { return vvar_image_page; }
+  static const vvar_offsets& Offsets() { return vvar_image_offsets; }
+
+  static int32_t ClockGettime(int32_t id, fallback::KernelOldTimespec* now) {
+    return fallback::CallKernel(fallback::kSyscalls.clock_gettime, id, now);
+  }
+  static int32_t ClockGetres(int32_t id, fallback::KernelOldTimespec* step) {
+    return fallback::CallKernel(fallback::kSyscalls.clock_getres, id, step);
+  }
+  static int32_t Gettimeofday(fallback::KernelTimeval* now,
+                              fallback::KernelTimezone* zone) {
+    return fallback::Gettimeofday(now, zone);
+  }
+  static intptr_t Time(intptr_t* now) { return fallback::Time(now); }
+};
+
 using ImageReader = Reader<NativeClock, PageMemory, OffsetPage<>>;
 
+template <class Surroundings>
 [[gnu::always_inline]] inline bool PageHas(uint32_t features) {
-  return (PageMemory::Load(vvar_image_page.header.features) & features) != 0;
+  const vvar_header& header = Surroundings::Page().header;
+  return (PageMemory::Load(header.features) & features) != 0;
 }
 
+template <class Surroundings>
 [[gnu::always_inline]] inline ImageReader PageReader() {
-  return ImageReader(&vvar_image_page.timeline[0], NativeClock(),
-                     OffsetPage<>(&vvar_image_offsets));
+  return ImageReader(&Surroundings::Page().timeline[0], NativeClock(),
+                     OffsetPage<>(&Surroundings::Offsets()));
 }
 
 [[gnu::always_inline]] inline bool Take(const TimespecReading& reading,
@@ -47,30 +69,35 @@ using ImageReader = Reader<NativeClock, PageMemory, OffsetPage<>>;
   return reading.ok();
 }
 
+template <class Surroundings>
 [[gnu::noinline]] inline bool PageIsLive() {
-  return PageReader().Age().status == ReadStatus::kOk;
+  return PageReader<Surroundings>().Age().status == ReadStatus::kOk;
 }
 
 /// Reads a coarse clock; returns whether the page answers. It does not show
 /// that its writer died: where that can happen, who may read the counter looks
 /// at the page's age.
+template <class Surroundings>
 [[gnu::always_inline]] inline bool ReadCoarse(ClockId clock, Timespec* time) {
-  return Take(PageReader().NowCoarseTimespec(clock), time) &&
-         (!PageHas(VVAR_FEATURE_USER_COUNTER) ||
-          PageHas(VVAR_FEATURE_SYSTEM_WRITER) || PageIsLive());
+  return Take(PageReader<Surroundings>().NowCoarseTimespec(clock), time) &&
+         (!PageHas<Surroundings>(VVAR_FEATURE_USER_COUNTER) ||
+          PageHas<Surroundings>(VVAR_FEATURE_SYSTEM_WRITER) ||
+          PageIsLive<Surroundings>());
 }
 
 /// Reads any other; who may not read the counter does not try.
+template <class Surroundings>
 [[gnu::always_inline]] inline bool ReadPrecise(ClockId clock, Timespec* time) {
-  return PageHas(VVAR_FEATURE_USER_COUNTER) &&
-         Take(PageReader().NowTimespec(clock), time);
+  return PageHas<Surroundings>(VVAR_FEATURE_USER_COUNTER) &&
+         Take(PageReader<Surroundings>().NowTimespec(clock), time);
 }
 
+template <class Surroundings>
 [[gnu::always_inline]] inline int32_t Store(bool answered, const Timespec& time,
                                             int32_t id,
                                             fallback::KernelOldTimespec* now) {
   if (!answered) [[unlikely]] {
-    return fallback::CallKernel(fallback::kSyscalls.clock_gettime, id, now);
+    return Surroundings::ClockGettime(id, now);
   }
   now->tv_sec = static_cast<intptr_t>(time.sec);
   now->tv_nsec = static_cast<intptr_t>(time.nsec);
@@ -79,27 +106,31 @@ using ImageReader = Reader<NativeClock, PageMemory, OffsetPage<>>;
 
 /// All that needs no counter. A function of its own: it has few registers to
 /// save, and is gone to before the others are.
+template <class Surroundings>
 [[gnu::noinline]] inline int32_t ClockGettimeCoarse(
     int32_t id, fallback::KernelOldTimespec* now) {
   Timespec time;
-  const bool answered = ReadCoarse(static_cast<ClockId>(id), &time);
-  return Store(answered, time, id, now);
+  const bool answered =
+      ReadCoarse<Surroundings>(static_cast<ClockId>(id), &time);
+  return Store<Surroundings>(answered, time, id, now);
 }
 
+template <class Surroundings = ImageSurroundings>
 [[gnu::always_inline]] inline int32_t ClockGettime(
     int32_t id, fallback::KernelOldTimespec* now) {
   const auto clock = static_cast<ClockId>(id);
   if (!ImageReader::NeedsCounter(clock)) [[unlikely]] {
-    return ClockGettimeCoarse(id, now);
+    return ClockGettimeCoarse<Surroundings>(id, now);
   }
   Timespec time;
-  const bool answered = ReadPrecise(clock, &time);
-  return Store(answered, time, id, now);
+  const bool answered = ReadPrecise<Surroundings>(clock, &time);
+  return Store<Surroundings>(answered, time, id, now);
 }
 
+template <class Surroundings = ImageSurroundings>
 [[gnu::always_inline]] inline int32_t ClockGetres(
     int32_t id, fallback::KernelOldTimespec* step) {
-  const vvar_header& header = vvar_image_page.header;
+  const vvar_header& header = Surroundings::Page().header;
   const RowKind kind = kClocks.RowOf(static_cast<ClockId>(id)).kind;
   uint32_t step_ns = 0;  // What a page says that nobody made.
   if (kind == RowKind::kPrecise) {
@@ -107,9 +138,7 @@ using ImageReader = Reader<NativeClock, PageMemory, OffsetPage<>>;
   } else if (kind == RowKind::kCoarse) {
     step_ns = PageMemory::Load(header.coarse_resolution_ns);
   }
-  if (step_ns == 0) {
-    return fallback::CallKernel(fallback::kSyscalls.clock_getres, id, step);
-  }
+  if (step_ns == 0) return Surroundings::ClockGetres(id, step);
   if (step != nullptr) {
     step->tv_sec = 0;
     step->tv_nsec = static_cast<intptr_t>(step_ns);
@@ -117,20 +146,21 @@ using ImageReader = Reader<NativeClock, PageMemory, OffsetPage<>>;
   return 0;
 }
 
+template <class Surroundings = ImageSurroundings>
 [[gnu::always_inline]] inline int32_t Gettimeofday(
     fallback::KernelTimeval* now, fallback::KernelTimezone* zone) {
   if (now != nullptr) {
     Timespec time;
-    if (!ReadPrecise(ClockId::kRealtime, &time)) [[unlikely]] {
-      return fallback::Gettimeofday(now, zone);
+    if (!ReadPrecise<Surroundings>(ClockId::kRealtime, &time)) [[unlikely]] {
+      return Surroundings::Gettimeofday(now, zone);
     }
     now->tv_sec = static_cast<intptr_t>(time.sec);
     now->tv_usec = static_cast<intptr_t>(time.nsec / 1'000);
   }
   if (zone != nullptr) {
-    const vvar_header& header = vvar_image_page.header;
+    const vvar_header& header = Surroundings::Page().header;
     if (PageMemory::Load(header.magic) != VVAR_MAGIC) [[unlikely]] {
-      return fallback::Gettimeofday(nullptr, zone);
+      return Surroundings::Gettimeofday(nullptr, zone);
     }
     zone->tz_minuteswest = PageMemory::Load(header.tz_minuteswest);
     zone->tz_dsttime = PageMemory::Load(header.tz_dsttime);
@@ -140,19 +170,22 @@ using ImageReader = Reader<NativeClock, PageMemory, OffsetPage<>>;
 
 /// The seconds of the last publication, as Linux's: never above
 /// gettimeofday()'s and up to an update interval behind.
+template <class Surroundings = ImageSurroundings>
 [[gnu::always_inline]] inline intptr_t Time(intptr_t* now) {
   Timespec time;
-  if (!ReadCoarse(ClockId::kRealtimeCoarse, &time)) [[unlikely]] {
-    return fallback::Time(now);
+  if (!ReadCoarse<Surroundings>(ClockId::kRealtimeCoarse, &time)) [[unlikely]] {
+    return Surroundings::Time(now);
   }
   if (now != nullptr) *now = static_cast<intptr_t>(time.sec);
   return static_cast<intptr_t>(time.sec);
 }
 
+template <class Surroundings = ImageSurroundings>
 [[gnu::always_inline]] inline int32_t GetCpu(uint32_t* cpu, uint32_t* node) {
   CpuId id;
-  const bool known =
-      PageHas(VVAR_FEATURE_RDPID) ? ReadCpuIdByRdpid(&id) : ReadCpuId(&id);
+  const bool known = PageHas<Surroundings>(VVAR_FEATURE_RDPID)
+                         ? ReadCpuIdByRdpid(&id)
+                         : ReadCpuId(&id);
   if (!known) return fallback::GetCpu(cpu, node);
   if (cpu != nullptr) *cpu = id.cpu;
   if (node != nullptr) *node = id.node;
