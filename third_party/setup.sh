@@ -28,6 +28,7 @@ readonly TEST_PACKAGES=(
   "qemu-system-arm"
   "qemu-system-x86 qemu-system-data"
   "musl-tools" # Programs under vvar exec.
+  "strace" # Shows which system calls they make.
   "spin"
   "clang-format"
   "libgtest-dev" # The mutation test links tests by itself.

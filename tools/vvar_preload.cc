@@ -5,12 +5,13 @@
 // there when it is (weak). It never makes a program fail: whatever is amiss,
 // the kernel's vDSO answers. It attaches once, before the program's first
 // constructor; after that nobody waits, locks, opens or allocates anything.
-#include <asm/unistd.h>
-#include <linux/auxvec.h>
-#include <linux/fcntl.h>
-#include <linux/mman.h>
+#include <elf.h>
+#include <errno.h>
+#include <fcntl.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
 
 #include "clocks/native.h"
 #include "fallback/syscall.h"
@@ -100,21 +101,24 @@ intptr_t AddressOf(const void* bytes) {
 
 intptr_t Open(const char* path) {
   // O_NONBLOCK: what is not a file may not make us wait either.
-  return fallback::EnterKernel(__NR_openat, AT_FDCWD, AddressOf(path),
+  return fallback::EnterKernel(SYS_openat, AT_FDCWD, AddressOf(path),
                                O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK, 0,
                                0, 0);
 }
-void Close(intptr_t fd) { fallback::EnterKernel(__NR_close, fd, 0, 0); }
+void Close(intptr_t fd) { fallback::EnterKernel(SYS_close, fd, 0, 0); }
 
 /// Reads up to `size` bytes of a file. Error: -errno.
 intptr_t ReadFile(const char* path, void* bytes, intptr_t size) {
   const intptr_t fd = Open(path);
   if (IsError(fd)) return fd;
   const intptr_t got =
-      fallback::EnterKernel(__NR_read, fd, AddressOf(bytes), size);
+      fallback::EnterKernel(SYS_read, fd, AddressOf(bytes), size);
   Close(fd);
   return got;
 }
+
+/// With its NUL. Source: Linux, PATH_MAX in include/uapi/linux/limits.h.
+constexpr size_t kLongestPath = 4096;
 
 /// A text on the stack; what does not fit is cut off.
 template <size_t kRoom>
@@ -141,7 +145,7 @@ bool Same(const char* a, const char* b) {
 /// Reads a link; returns whether that is possible and it is not cut off.
 bool ReadLink(const char* path, Text<64>* target) {
   const intptr_t size =
-      fallback::EnterKernel(__NR_readlinkat, AT_FDCWD, AddressOf(path),
+      fallback::EnterKernel(SYS_readlinkat, AT_FDCWD, AddressOf(path),
                             AddressOf(target->bytes), 63, 0, 0);
   if (size <= 0 || size >= 63) return false;
   target->size = static_cast<size_t>(size);
@@ -204,13 +208,13 @@ const char* CheckPage(const vvar_page& page) {
 /// Maps the page and finds the offsets for it. Error: why not, or null.
 const char* Attach(const char* path) {
   const intptr_t fd = Open(path);
-  if (fd == -2) return "no such file";
-  if (fd == -13) return "permission denied";
+  if (fd == -ENOENT) return "no such file";
+  if (fd == -EACCES) return "permission denied";
   if (IsError(fd)) return "cannot be opened";
   // Read first: what is shorter than its mapping would raise SIGBUS.
   alignas(vvar_page) char bytes[VVAR_PAGE_SIZE];
   const intptr_t size =
-      fallback::EnterKernel(__NR_read, fd, AddressOf(bytes), sizeof(bytes));
+      fallback::EnterKernel(SYS_read, fd, AddressOf(bytes), sizeof(bytes));
   const char* problem =
       size == sizeof(bytes)
           ? CheckPage(*reinterpret_cast<const vvar_page*>(bytes))
@@ -219,7 +223,7 @@ const char* Attach(const char* path) {
   if (problem == nullptr) problem = FindOffsets(&offsets);
   if (problem == nullptr) {
     const intptr_t address = fallback::EnterKernel(
-        __NR_mmap, 0, VVAR_PAGE_SIZE, PROT_READ, MAP_SHARED, fd, 0);
+        SYS_mmap, 0, VVAR_PAGE_SIZE, PROT_READ, MAP_SHARED, fd, 0);
     if (IsError(address)) {
       problem = "cannot be mapped";
     } else {
@@ -247,14 +251,14 @@ const char* Variable(char** variables, const char* name) {
 
 /// One write(): lines of several processes do not mix.
 void Tell(const char* path, const char* problem) {
-  Text<512> line;
+  Text<kLongestPath + 128> line;
   line.Add("vvar_preload: ");
   line.Add(path);
   line.Add(problem == nullptr ? ": attached" : ": ");
   line.Add(problem == nullptr ? "" : problem);
   line.Add(problem == nullptr ? "" : "; the system answers");
   line.Add("\n");
-  fallback::EnterKernel(__NR_write, 2, AddressOf(line.bytes),
+  fallback::EnterKernel(SYS_write, 2, AddressOf(line.bytes),
                         static_cast<intptr_t>(line.size));
 }
 
@@ -263,7 +267,7 @@ void AttachAsTold(char** variables) {
   const char* name = Variable(variables, "VVAR_PAGE");
   size_t length = 0;
   while (name[length] != 0) ++length;
-  Text<4096> path;
+  Text<kLongestPath> path;
   const bool fits =
       path.Add(vvar::hosted::PagePathPrefix(name, length)) && path.Add(name);
   const char* problem = nullptr;
