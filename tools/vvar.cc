@@ -134,7 +134,8 @@ behind) has readers fall back to the kernel's clocks after --max_age.
 Not replaced: getcpu() of glibc 2.35 on and clock_getres() of musl, which make no
 use of a vDSO; 32-bit programs. Refused: setuid programs but by root, since the
 kernel withholds their rights from who is traced. While -f follows it, a program
-cannot be debugged. More: docs/exec.md.
+cannot be debugged. Where ptrace is denied: LD_PRELOAD, see docs/preload.md.
+More: docs/exec.md.
 )";
 
 constexpr char kAttachHelp[] =
