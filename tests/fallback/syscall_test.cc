@@ -11,7 +11,10 @@
 #include <linux/filter.h>
 #include <linux/seccomp.h>
 #include <sched.h>
+#include <stdio.h>
+#include <string.h>
 #include <sys/auxv.h>
+#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -299,6 +302,32 @@ int UnderFilter(int32_t refused, const std::function<bool()>& check) {
 // T90: under a filter as old as a 32-bit caller, the 32-bit call must not
 // become the 64-bit one, nor the reverse.
 // Trap: T90
+#if defined(__x86_64__)
+// Each argument decides about what is mapped; the file is not its first page.
+TEST(SyscallTest, SixArgumentsArrive) {
+  char first[4096], second[4096];
+  FILE* file = tmpfile();
+  ASSERT_NE(file, nullptr);
+  memset(first, 1, sizeof(first));
+  memset(second, 2, sizeof(second));
+  ASSERT_EQ(fwrite(first, sizeof(first), 1, file), 1u);
+  ASSERT_EQ(fwrite(second, sizeof(second), 1, file), 1u);
+  ASSERT_EQ(fflush(file), 0);
+  void* place =
+      mmap(nullptr, 8192, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  ASSERT_NE(place, MAP_FAILED);
+  const auto at = reinterpret_cast<intptr_t>(place);
+  EXPECT_EQ(EnterKernel(SYS_mmap, at, 4096, PROT_READ, MAP_SHARED | MAP_FIXED,
+                        fileno(file), 4096),
+            at);
+  EXPECT_EQ(memcmp(place, second, sizeof(second)), 0);
+  EXPECT_EQ(EnterKernel(SYS_mmap, 0, 4096, PROT_READ, MAP_SHARED, -1, 0),
+            -EBADF);
+  munmap(place, 8192);
+  fclose(file);
+}
+#endif
+
 TEST(SyscallTest, FallbackMatchesWidth) {
   const bool has_time32 = kSyscalls.clock_gettime_time32 != kNoSyscall;
   const int code = UnderFilter(kSyscalls.clock_gettime, [&] {
