@@ -3,9 +3,8 @@
 // What a C program sees of its clocks, one line each: the name, what the
 // function returned, the time it gave, and whether it ran through an image that
 // `vvar attach` mapped, else the vDSO that the auxiliary vector names. With
-// --each-line, for each line of input, and a dot; with --maps, what is mapped;
-// with --ns-per-call, what a reading costs. Compiled by programs.py, with each
-// C library and way to link. x86-64.
+// --each-line, for each line of input, and a dot; with --maps, what is mapped.
+// Compiled by programs.py, with each C library and way to link. x86-64.
 #define _GNU_SOURCE
 #include <sched.h>
 #include <signal.h>
@@ -62,17 +61,6 @@ static long long Ns(struct timespec t) {
   return t.tv_sec * 1000000000LL + t.tv_nsec;
 }
 
-static int PrintNsPerCall(void) {
-  enum { kCalls = 2000000 };
-  struct timespec from, to, now;
-  // Of the processor's time: others' turns are not what a call costs.
-  clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &from);
-  for (int i = 0; i < kCalls; ++i) clock_gettime(CLOCK_MONOTONIC, &now);
-  clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &to);
-  printf("%.3f\n", (double)(Ns(to) - Ns(from)) / kCalls);
-  return 0;
-}
-
 static int PrintMaps(void) {
   char line[512];
   FILE* maps = fopen("/proc/self/maps", "r");
@@ -107,9 +95,6 @@ static void PrintClocks(void) {
 }
 
 int main(int argc, char** argv) {
-  if (argc > 1 && strcmp(argv[1], "--ns-per-call") == 0) {
-    return PrintNsPerCall();
-  }
   if (argc > 1 && strcmp(argv[1], "--maps") == 0) return PrintMaps();
   struct sigaction action = {0};
   action.sa_flags = SA_SIGINFO;
