@@ -21,6 +21,7 @@
 #include "fallback/syscall.h"
 #include "fallback/vdso_symbol.h"
 #include "hosted/clock.h"
+#include "tests/vdso/live_image.h"
 #include "tests/vdso/test_image.h"
 #include "vvar/page.h"
 #include "vvar/reader.h"
@@ -35,43 +36,7 @@ using fallback::KernelTimeval;
 using fallback::KernelTimezone;
 using hosted::ProcessClock;
 
-class ImageTest : public ::testing::Test {
- protected:
-  void SetUp() override {
-    if (!ProcessClock().status().ok()) {
-      GTEST_SKIP() << "no page here: " << ProcessClock().status();
-    }
-    // Readers of it follow what its writer does.
-    bytes_ = reinterpret_cast<const vvar_page*>(image_.layout().page);
-  }
-
-  int64_t ImageNs(int32_t id) const {
-    KernelOldTimespec now = {-1, -1};
-    EXPECT_EQ(image_functions_.clock_gettime(id, &now), 0) << id;
-    EXPECT_GE(now.tv_nsec, 0);
-    EXPECT_LT(now.tv_nsec, 1'000'000'000);
-    return Ns(now);
-  }
-
-  const hosted::MappedImage image_ = MapImage(ProcessClock().page_fd());
-  const fallback::VdsoFunctions image_functions_ = image_.functions();
-  const vvar_page* bytes_ = nullptr;
-};
-
-int64_t KernelNs(int32_t id) {
-  KernelTimespec now = {-1, -1};
-  EXPECT_EQ(fallback::ClockGettime(id, &now), 0) << id;
-  return Ns(now);
-}
-
-/// What the page vouches for, of any of its clocks, and a truncation.
-int64_t ErrorNs() {
-  const IntervalReading now =
-      ProcessClock().reader().Interval(ClockId::kMonotonic);
-  return now.ok()
-             ? static_cast<int64_t>(now.latest_ns - now.earliest_ns) / 2 + 1
-             : 1;
-}
+using ImageTest = LiveImageTest;
 
 // --- What it exports ---------------------------------------------------------
 
