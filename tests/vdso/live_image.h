@@ -14,6 +14,7 @@
 #include "tests/vdso/test_image.h"
 #include "vvar/page.h"
 #include "vvar/reader.h"
+#include "vvar/reading.h"
 
 namespace vvar::vdso {
 
@@ -46,13 +47,17 @@ inline int64_t KernelNs(int32_t id) {
   return Ns(now);
 }
 
-/// What the page vouches for, of any of its clocks, and a truncation.
+/// What the page may be away from the system's clock: what that may have been
+/// steered by since the page's line began, and a measurement that was
+/// disturbed. Not the page's Interval(): that is about UTC, 16 s where nobody
+/// synchronises the system. Source: Linux kernel/time/ntp.c, MAXFREQ: 500 ppm.
 inline int64_t ErrorNs() {
-  const IntervalReading now =
-      hosted::ProcessClock().reader().Interval(ClockId::kMonotonic);
-  return now.ok()
-             ? static_cast<int64_t>(now.latest_ns - now.earliest_ns) / 2 + 1
-             : 1;
+  constexpr int64_t kDisturbedNs = 20'000;
+  const AgeReading age = hosted::ProcessClock().reader().Age();
+  const bool has_begun =
+      age.status == ReadStatus::kOk && age.age_ns < uint64_t{INT64_MAX};
+  return kDisturbedNs +
+         (has_begun ? static_cast<int64_t>(age.age_ns / 2'000) : 0);
 }
 
 }  // namespace vvar::vdso
