@@ -28,6 +28,8 @@ readonly TEST_PACKAGES=(
   "qemu-system-arm"
   "qemu-system-x86 qemu-system-data"
   "musl-tools" # Programs under vvar exec.
+  "golang-go"
+  "gdb"
   "strace" # Shows which system calls they make.
   "spin"
   "clang-format"

@@ -16,15 +16,10 @@ import sys
 import time
 
 from programs import (DEADLINE_S, DENY_SOURCE, PROGRAMS, VVAR, WATCHER, YEARS,
-                      YEARS_NS, Server, SkipCase, build, rows_of, run,
-                      run_cases, script)
+                      YEARS_NS, Server, SkipCase, build, can_trace, rows_of,
+                      run, run_cases, script, vvar_exec)
 
 RESOLUTION_OFFSET = 64  # docs/abi.md, vvar_header.resolution_ns.
-
-
-def vvar_exec(*words, within=(), **kwargs):
-    """words: flags, "--" and the program. within: a command before it."""
-    return run([*within, VVAR, "exec", *words], **kwargs)
 
 
 def warned(done):
@@ -32,13 +27,6 @@ def warned(done):
     lines = done.stderr.splitlines()
     assert sum("vvar help exec" in line for line in lines) == 1, done.stderr
     return [line for line in lines if "vvar help exec" not in line]
-
-
-def can_trace():
-    done = vvar_exec("--", "true")
-    if done.returncode == 9:
-        raise SkipCase("ptrace denied: " + done.stderr)
-    assert done.returncode == 0, (done.returncode, done.stderr)
 
 
 # --- the matrix --------------------------------------------------------------

@@ -28,6 +28,18 @@ def run(words, **kwargs):
                           timeout=DEADLINE_S, **kwargs)
 
 
+def vvar_exec(*words, within=(), **kwargs):
+    """words: flags, "--" and the program. within: a command before it."""
+    return run([*within, VVAR, "exec", *words], **kwargs)
+
+
+def can_trace():
+    done = vvar_exec("--", "true")
+    if done.returncode == 9:
+        raise SkipCase("ptrace denied: " + done.stderr)
+    assert done.returncode == 0, (done.returncode, done.stderr)
+
+
 def build(folder, name, *compiler, source=None):
     if not shutil.which(compiler[0]):
         raise SkipCase("no " + compiler[0])
