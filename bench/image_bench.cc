@@ -15,6 +15,7 @@
 #include "fallback/syscall.h"
 #include "hosted/clock.h"
 #include "hosted/mapped_image.h"
+#include "hosted/rseq_cpu.h"
 #include "hosted/shared_page.h"
 #include "vdso/embedded_image.h"
 #include "vvar/page.h"
@@ -120,6 +121,11 @@ void GetCpu(State& state, Functions functions) {
     Keep(cpu);
   });
 }
+/// The hosted side's, which needs no image. Inlined, as its callers have it.
+template <class Current>
+void CurrentCpu(State& state, Current current) {
+  Measure(state, [&] { Keep(current().cpu); });
+}
 
 #define VVAR_OF_EACH(name, function, ...)                              \
   BENCHMARK_CAPTURE(function, Image_##name, Ours, ##__VA_ARGS__)       \
@@ -144,6 +150,11 @@ BENCHMARK_CAPTURE(Time, Kernel_Time, OursInAKernel)
     ->Name("BM_Image_Time_SystemWriter");
 VVAR_OF_EACH(Time, Time);
 VVAR_OF_EACH(Getcpu, GetCpu);
+BENCHMARK_CAPTURE(CurrentCpu, Rseq, [] {
+  return hosted::CurrentCpu();
+})->Name("BM_Hosted_CurrentCpu_Rseq");
+BENCHMARK_CAPTURE(CurrentCpu, WithoutRseq, hosted::CurrentCpuWithoutRseq)
+    ->Name("BM_Hosted_CurrentCpu_WithoutRseq");
 
 }  // namespace
 }  // namespace vvar::bench
