@@ -9,6 +9,9 @@
 #include <stdint.h>
 #include <stdio.h>
 
+#include <fstream>
+#include <string>
+
 #include "clocks/native.h"
 #include "fallback/syscall.h"
 
@@ -64,6 +67,16 @@ TEST(CpuIdTest, TheSegmentTellsWhatTheSystemTells) {
   if (!ReadCpuId(&id)) GTEST_SKIP() << "this system keeps no such segment";
   ExpectTheSystemsAnswer(BySegment);
   PrintRatio("LSL", BySegment);
+}
+
+TEST(CpuIdTest, TheCpuHasRdpidWhereTheSystemSaysSo) {
+  std::ifstream file("/proc/cpuinfo");
+  for (std::string line; std::getline(file, line);) {
+    if (line.rfind("flags\t", 0) != 0) continue;
+    EXPECT_EQ(HasRdpid(), (line + " ").find(" rdpid ") != std::string::npos);
+    return;
+  }
+  GTEST_SKIP() << "this system tells no flags of its CPUs";
 }
 
 TEST(CpuIdTest, RdpidTellsWhatTheSystemTells) {

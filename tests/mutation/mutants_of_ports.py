@@ -6,6 +6,7 @@ from mutants import rows_of
 _HEADER = "gtest vvar:header_test "
 _OFFSET = "gtest vvar:offset_test "
 _X86 = "gtest clocks:x86_tsc_test X86TscTest."
+_CPU_ID = "gtest clocks:cpu_id_test CpuIdTest."
 _RISCV = "gtest clocks:riscv_time_test RiscvTimeTest."
 _CHAIN = "gtest fallback:chain_test ChainTest."
 _SYSCALL = "gtest fallback:syscall_test "
@@ -277,6 +278,40 @@ MUTANTS = rows_of(
      "hz = DivideU64(uint64_t{ratio.ecx} * ratio.eax, ratio.ebx);",
      "a rate that is off by orders of magnitude",
      _X86 + "FrequencyComesFromTheBestLeafThatIsThere"),
+) + rows_of(
+    "clocks/cpu_id.h",
+    ("limit_of_another_segment", "",
+     '"r"(0x7b)', '"r"(0x33)',
+     "every thread runs on CPU 4095",
+     _CPU_ID + "TheSegmentTellsWhatTheSystemTells"),
+    ("cpu_of_the_limit_is_its_node", "",
+     "*id = {limit & 0xfff, limit >> 12};",
+     "*id = {limit >> 12, limit & 0xfff};",
+     "a machine of one node has one CPU",
+     _CPU_ID + "TheSegmentTellsWhatTheSystemTells"),
+    ("node_of_the_limit_holds_the_cpu", "",
+     "limit >> 12}", "limit}",
+     "each CPU is a node of its own",
+     _CPU_ID + "TheSegmentTellsWhatTheSystemTells"),
+    ("cpu_of_rdpid_is_its_node", "",
+     "*id = {static_cast<uint32_t>(aux) & 0xfff, "
+     "static_cast<uint32_t>(aux) >> 12};",
+     "*id = {static_cast<uint32_t>(aux) >> 12, "
+     "static_cast<uint32_t>(aux) & 0xfff};",
+     "a machine of one node has one CPU",
+     _CPU_ID + "RdpidTellsWhatTheSystemTells"),
+    ("node_of_rdpid_holds_the_cpu", "",
+     "static_cast<uint32_t>(aux) >> 12}", "static_cast<uint32_t>(aux)}",
+     "each CPU is a node of its own",
+     _CPU_ID + "RdpidTellsWhatTheSystemTells"),
+    ("rdpid_bit_of_another_feature", "",
+     "ecx >> 22 & 1", "ecx >> 21 & 1",
+     "SIGILL on a CPU that has none, or a slower way on one that has it",
+     _CPU_ID + "TheCpuHasRdpidWhereTheSystemSaysSo"),
+    ("subleaf_left_over_from_before", "",
+     "  eax = 7;\n  ecx = 0;\n", "  eax = 7;\n",
+     "a leaf of letters is asked for, which has no features",
+     _CPU_ID + "TheCpuHasRdpidWhereTheSystemSaysSo"),
 ) + rows_of(
     "clocks/arm_cntvct.h",
     ("counter_not_masked_to_56_bits", "T32",
