@@ -1,13 +1,15 @@
 // SPDX-License-Identifier: MIT
 //
-// A program that asks for the time, and knows nothing of vvar: prints what a
-// call of clock_gettime() costs it, in ns, as the median of many batches.
+// A program that asks for the time, and knows nothing of vvar. Prints its pid
+// and waits for a line, so that it can be attached to; then prints what a call
+// of clock_gettime() costs it, in ns, as the median of many batches.
 // program_bench.py runs it in each way that a program can be run.
 #define _GNU_SOURCE
 #include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <time.h>
+#include <unistd.h>
 
 enum { kCalls = 1000, kBatches = 301 };
 
@@ -33,6 +35,9 @@ static int Compare(const void* left, const void* right) {
 
 int main(void) {
   static double batches[kBatches];
+  printf("%d\n", getpid());
+  fflush(stdout);
+  if (getchar() == EOF) return 1;
   PinToLastCpu();
   for (int batch = 0; batch < kBatches; ++batch) {
     struct timespec begin, end;

@@ -11,35 +11,45 @@ when something could not be run.
 
 import argparse
 import collections
+import os
 import random
 import statistics
 import subprocess
 import sys
+import tempfile
 
 KERNEL = "kernel's vDSO"
 NONE = "no vDSO"
 
-# words: what stands before the program. bars: on (ns of the way / ns of KERNEL)
-# and on (ns of NONE / ns of the way); None: it has no bar there.
-Way = collections.namedtuple("Way", "name words most_of_kernel least_of_none")
+# words: what stands before the program; attach: what is run, before its process
+# id, while it waits, or []. The bars: of (ns of the way / ns of KERNEL) and of
+# (ns of NONE / ns of the way); None: it has no bar there.
+Way = collections.namedtuple(
+    "Way", "name words attach most_of_kernel least_of_none")
 
 
-def ways(vvar, without_vdso):
+def ways(vvar, without_vdso, page):
   return [
-      Way(KERNEL, [], None, None),
-      Way("vvar exec", [vvar, "exec", "--"], 1.1, 8),
+      Way(KERNEL, [], [], None, None),
+      Way("vvar exec", [vvar, "exec", "--"], [], 1.1, 8),
+      Way("vvar attach", [], [vvar, "attach", "--page=" + page, "--pid"],
+          1.1, 8),
       # As where the host's vDSO is of no use: every call is a system call.
-      Way(NONE, [without_vdso], None, None),
+      Way(NONE, [without_vdso], [], None, None),
   ]
 
 
 def ns_of(way, program):
-  done = subprocess.run([*way.words, program], capture_output=True, text=True,
-                        timeout=60, check=False)
-  if done.returncode != 0:
-    sys.exit("program_bench: %s: exit status %d: %s" %
-             (way.name, done.returncode, done.stderr))
-  return float(done.stdout)
+  process = subprocess.Popen([*way.words, program], stdin=subprocess.PIPE,
+                             stdout=subprocess.PIPE, text=True)
+  pid = process.stdout.readline().strip()
+  if pid and way.attach:
+    subprocess.run([*way.attach, pid], stdout=subprocess.DEVNULL, check=True)
+  out, _ = process.communicate("\n", timeout=60)
+  if process.returncode != 0:
+    sys.exit("program_bench: %s: exit status %d" %
+             (way.name, process.returncode))
+  return float(out)
 
 
 def measure(all_ways, program, rounds):
@@ -84,8 +94,17 @@ def main():
   parser.add_argument("program")
   parser.add_argument("--rounds", type=int, default=21)
   words = parser.parse_args()
-  all_ways = ways(words.vvar, words.without_vdso)
-  report(all_ways, measure(all_ways, words.program, words.rounds))
+  with tempfile.TemporaryDirectory(dir="/dev/shm") as folder:
+    page = os.path.join(folder, "page")
+    server = subprocess.Popen([words.vvar, "serve", "--page=" + page],
+                              stdout=subprocess.PIPE)
+    server.stdout.readline()  # Now there is one.
+    try:
+      all_ways = ways(words.vvar, words.without_vdso, page)
+      report(all_ways, measure(all_ways, words.program, words.rounds))
+    finally:
+      server.kill()
+      server.communicate()
 
 
 if __name__ == "__main__":
