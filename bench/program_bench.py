@@ -28,12 +28,14 @@ Way = collections.namedtuple(
     "Way", "name words attach most_of_kernel least_of_none")
 
 
-def ways(vvar, without_vdso, page):
+def ways(vvar, preload, without_vdso, page):
+  preloaded = ["env", "VVAR_PAGE=" + page, "LD_PRELOAD=" + preload]
   return [
       Way(KERNEL, [], [], None, None),
       Way("vvar exec", [vvar, "exec", "--"], [], 1.1, 8),
       Way("vvar attach", [], [vvar, "attach", "--page=" + page, "--pid"],
           1.1, 8),
+      Way("LD_PRELOAD", preloaded, [], 1.1, 8),
       # As where the host's vDSO is of no use: every call is a system call.
       Way(NONE, [without_vdso], [], None, None),
   ]
@@ -90,6 +92,7 @@ def report(all_ways, figures):
 def main():
   parser = argparse.ArgumentParser()
   parser.add_argument("vvar")
+  parser.add_argument("preload")
   parser.add_argument("without_vdso")
   parser.add_argument("program")
   parser.add_argument("--rounds", type=int, default=21)
@@ -100,7 +103,8 @@ def main():
                               stdout=subprocess.PIPE)
     server.stdout.readline()  # Now there is one.
     try:
-      all_ways = ways(words.vvar, words.without_vdso, page)
+      all_ways = ways(words.vvar, os.path.abspath(words.preload),
+                      words.without_vdso, page)
       report(all_ways, measure(all_ways, words.program, words.rounds))
     finally:
       server.kill()

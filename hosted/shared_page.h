@@ -213,6 +213,15 @@ class AttachedPage {
     return *static_cast<const vvar_page*>(mapping_.address());
   }
   int fd() const { return mapping_.fd(); }
+  /// Whether its timelines are where this ABI has them: readers go by what the
+  /// header says, an image looks nowhere else.
+  bool HasLayoutOfImages() const {
+    const vvar_timeline* timeline = nullptr;
+    return FindTimeline(&bytes(), VVAR_PAGE_SIZE, NativeClock::kCounterId,
+                        NativeClock::kCounterBits, /*index=*/0,
+                        &timeline) == PageStatus::kOk &&
+           timeline == &bytes().timeline[0];
+  }
 
   /// A reader of timeline `index`; one of nothing if there is no such timeline.
   SharedReader MakeReader(NativeClock clock, uint32_t index = 0) const {

@@ -292,7 +292,7 @@ ExitCode Attach() {
   }
   if (detach) return Report(pid, WhileStopped(pid, TakeOff), false);
   absl::StatusOr<hosted::AttachedPage> page =
-      hosted::AttachedPage::Attach(absl::GetFlag(FLAGS_page));
+      AttachForImage(absl::GetFlag(FLAGS_page));
   if (!page.ok()) return Fail(page.status());
   const absl::StatusOr<Files> files = MakeFiles(pid, *std::move(page), *image);
   if (!files.ok()) return Refuse("attach", files.status());

@@ -71,8 +71,7 @@ struct ProgramPage {
 };
 
 absl::StatusOr<ProgramPage> AttachPage(const std::string& name) {
-  absl::StatusOr<hosted::AttachedPage> attached =
-      hosted::AttachedPage::Attach(name);
+  absl::StatusOr<hosted::AttachedPage> attached = AttachForImage(name);
   if (!attached.ok()) return attached.status();
   const absl::StatusOr<CounterInfo<NativeClock>> counter =
       hosted::FindCounter();
