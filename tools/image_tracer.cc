@@ -22,6 +22,7 @@
 #include "absl/status/statusor.h"
 #include "absl/strings/str_cat.h"
 #include "hosted/descriptor_lender.h"
+#include "hosted/initial_stack.h"
 #include "hosted/injected_calls.h"
 #include "hosted/process_status.h"
 #include "hosted/time_namespace.h"
@@ -33,37 +34,10 @@ namespace {
 using hosted::TracedThread;
 using hosted::TraceStop;
 
-/// Of the code segment of a 32-bit program.
-/// Source: Linux, arch/x86/include/asm/segment.h, __USER32_CS.
-constexpr uint64_t kCodeSegment32 = 0x23;
-
 std::string FileOf(pid_t pid) {
   const std::string path =
       hosted::ReadLink(absl::StrCat("/proc/", pid, "/exe"));
   return path.empty() ? absl::StrCat("process ", pid) : path;
-}
-
-/// Returns where the auxiliary vector of a program that is about to begin holds
-/// the address of its vDSO. Error: FailedPrecondition, it has none.
-/// Source: System V ABI for x86-64, 3.4.1: argc, argv, 0, envp, 0, the vector.
-absl::StatusOr<uint64_t> FindVdsoSlot(TracedThread thread, uint64_t stack) {
-  uint64_t argc = 0;
-  absl::Status status = thread.Read(stack, &argc, sizeof(argc));
-  uint64_t at = stack + 8 * (argc + 2);
-  for (uint64_t word = 1; status.ok() && word != 0; at += sizeof(word)) {
-    status = thread.Read(at, &word, sizeof(word));
-  }
-  while (status.ok()) {
-    Elf64_auxv_t entry = {};
-    status = thread.Read(at, &entry, sizeof(entry));
-    if (!status.ok() || entry.a_type == AT_NULL) break;
-    if (entry.a_type == AT_SYSINFO_EHDR) return at + sizeof(entry.a_type);
-    at += sizeof(entry);
-  }
-  if (!status.ok()) return status;
-  return absl::FailedPreconditionError(
-      "the kernel gives programs no vDSO (AT_SYSINFO_EHDR), so they look for "
-      "none");
 }
 
 }  // namespace
@@ -158,12 +132,13 @@ absl::Status ImageTracer::GiveImage(TracedThread thread) {
   if (!status.ok()) return status;
   const absl::StatusOr<user_regs_struct> registers = thread.Registers();
   if (!registers.ok()) return registers.status();
-  if (registers->cs == kCodeSegment32) {
+  if (hosted::ClassOf(*registers) == hosted::ProgramClass::k32) {
     return absl::FailedPreconditionError(
         "a 32-bit program; expected a 64-bit one, as the image is");
   }
-  const absl::StatusOr<uint64_t> slot = FindVdsoSlot(thread, registers->rsp);
-  if (!slot.ok()) return slot.status();
+  absl::StatusOr<hosted::InitialStack> stack =
+      hosted::InitialStack::Read(thread);
+  if (!stack.ok()) return stack.status();
   status = MakeOffsets(thread.tid());
   if (!status.ok()) return status;
   const absl::StatusOr<hosted::DescriptorLender> lender =
@@ -180,7 +155,8 @@ absl::Status ImageTracer::GiveImage(TracedThread thread) {
   status = calls->End();
   if (!mapped.ok()) return mapped.status();
   if (!status.ok()) return status;
-  return thread.Write(*slot, &mapped->image, sizeof(mapped->image));
+  // A kernel booted with vdso=0 has told of none: there it is one more.
+  return stack->SetEntry(AT_SYSINFO_EHDR, mapped->image);
 }
 
 absl::Status ImageTracer::MakeOffsets(pid_t pid) {
