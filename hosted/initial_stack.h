@@ -52,6 +52,8 @@ class InitialStack {
     return stack;
   }
 
+  ProgramClass program() const { return ClassOf(registers_); }
+
   /// Returns whether the vector has an entry of this type.
   bool HasEntry(uint64_t type) const { return IndexOf(type) != words_.size(); }
 
@@ -74,7 +76,7 @@ class InitialStack {
   InitialStack(TracedThread thread, const user_regs_struct& registers)
       : thread_(thread),
         registers_(registers),
-        word_bytes_(ClassOf(registers) == ProgramClass::k64 ? 8 : 4) {}
+        word_bytes_(program() == ProgramClass::k64 ? 8 : 4) {}
 
   absl::Status ReadWord() {
     words_.push_back(0);

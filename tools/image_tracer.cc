@@ -40,18 +40,32 @@ std::string FileOf(pid_t pid) {
   return path.empty() ? absl::StrCat("process ", pid) : path;
 }
 
+/// Source: glibc, sysdeps/unix/sysv/linux/i386/libc_sigaction.c: whoever finds
+/// a vDSO has its handlers return by what the kernel has in its own.
+absl::Status NoVdsoOf32Bits() {
+  return absl::FailedPreconditionError(
+      "the kernel gives 32-bit programs no vDSO (AT_SYSINFO_EHDR), "
+      "by which their signal handlers return; expected one");
+}
+
 }  // namespace
 
-ImageTracer::ImageTracer(int page_fd, hosted::SealedFile image, Follow follow)
-    : page_fd_(page_fd), image_(std::move(image)), follow_(follow) {}
+ImageTracer::ImageTracer(int page_fd, hosted::SealedFile image,
+                         hosted::SealedFile i386_image, Follow follow)
+    : page_fd_(page_fd),
+      image_(std::move(image)),
+      i386_image_(std::move(i386_image)),
+      follow_(follow) {}
 
-absl::StatusOr<ImageTracer> ImageTracer::Make(int page_fd,
-                                              std::string_view image,
+absl::StatusOr<ImageTracer> ImageTracer::Make(int page_fd, const Images& images,
                                               Follow follow) {
   absl::StatusOr<hosted::SealedFile> file =
-      hosted::SealedFile::Make("vvar-image", image);
+      hosted::SealedFile::Make("vvar-image", images.x86_64);
   if (!file.ok()) return file.status();
-  return ImageTracer(page_fd, *std::move(file), follow);
+  absl::StatusOr<hosted::SealedFile> i386_file =
+      hosted::SealedFile::Make("vvar-image", images.i386);
+  if (!i386_file.ok()) return i386_file.status();
+  return ImageTracer(page_fd, *std::move(file), *std::move(i386_file), follow);
 }
 
 uint32_t ImageTracer::Options() const {
@@ -130,15 +144,11 @@ absl::Status ImageTracer::GiveImage(TracedThread thread) {
   // that we set: the first call would be another one than we made.
   absl::Status status = thread.RunToSystemCallStop();
   if (!status.ok()) return status;
-  const absl::StatusOr<user_regs_struct> registers = thread.Registers();
-  if (!registers.ok()) return registers.status();
-  if (hosted::ClassOf(*registers) == hosted::ProgramClass::k32) {
-    return absl::FailedPreconditionError(
-        "a 32-bit program; expected a 64-bit one, as the image is");
-  }
   absl::StatusOr<hosted::InitialStack> stack =
       hosted::InitialStack::Read(thread);
   if (!stack.ok()) return stack.status();
+  const bool is_i386 = stack->program() == hosted::ProgramClass::k32;
+  if (is_i386 && !stack->HasEntry(AT_SYSINFO_EHDR)) return NoVdsoOf32Bits();
   status = MakeOffsets(thread.tid());
   if (!status.ok()) return status;
   const absl::StatusOr<hosted::DescriptorLender> lender =
@@ -148,10 +158,10 @@ absl::Status ImageTracer::GiveImage(TracedThread thread) {
   const absl::StatusOr<hosted::InjectedCalls> calls =
       hosted::InjectedCalls::Begin(thread);
   if (!calls.ok()) return calls.status();
-  const absl::StatusOr<vdso::ImageLayout> mapped =
-      hosted::MapImage(thread, *calls,
-                       {lender->pid(), page_fd_, offsets_file_.fd(),
-                        image_.fd(), image_.size()});
+  const hosted::SealedFile& image = is_i386 ? i386_image_ : image_;
+  const absl::StatusOr<vdso::ImageLayout> mapped = hosted::MapImage(
+      thread, *calls,
+      {lender->pid(), page_fd_, offsets_file_.fd(), image.fd(), image.size()});
   status = calls->End();
   if (!mapped.ok()) return mapped.status();
   if (!status.ok()) return status;
