@@ -15,9 +15,9 @@ import subprocess
 import sys
 import time
 
-from programs import (DEADLINE_S, DENY_SOURCE, I386_PROGRAMS, PROGRAMS, VVAR, WATCHER, YEARS,
-                      YEARS_NS, Server, SkipCase, build, rows_of, run,
-                      run_cases, script)
+from programs import (DEADLINE_S, DENY_SOURCE, I386_PROGRAMS, PROGRAMS, VVAR,
+                      WATCHER, YEARS, YEARS_NS, Server, SkipCase, build,
+                      rows_of, run, run_cases, script)
 
 RESOLUTION_OFFSET = 64  # docs/abi.md, vvar_header.resolution_ns.
 
@@ -39,6 +39,14 @@ def can_trace():
     if done.returncode == 9:
         raise SkipCase("ptrace denied: " + done.stderr)
     assert done.returncode == 0, (done.returncode, done.stderr)
+
+
+def probes_of_both_kinds(folder, source=None):
+    yield build(folder, "probe", "gcc", source=source)
+    try:
+        yield build(folder, "probe32", "gcc", "-m32", source=source)
+    except SkipCase as skip:
+        print("without 32 bits: %s" % skip)
 
 
 # --- the matrix --------------------------------------------------------------
@@ -167,6 +175,16 @@ def page_offsets_and_image_are_mapped_in_a_row_and_read_only(folder, _):
 def the_kernels_vdso_stays_for_whoever_unwinds_through_it(folder, _):
     probe = build(folder, "probe", "gcc")
     assert "[vdso]" in vvar_exec("--", probe, "--maps").stdout
+
+
+# Trap: T101
+def a_backtrace_leads_out_of_every_instruction(folder, _):
+    source = os.path.join(os.path.dirname(DENY_SOURCE), "unwind_probe.c")
+    for probe in probes_of_both_kinds(folder, source):
+        done = vvar_exec("--", probe)
+        assert done.returncode == 0, done
+        instructions, not_unwound = (int(word) for word in done.stdout.split())
+        assert instructions > 200 and not_unwound == 0, (probe, done.stdout)
 
 
 # --- as without --------------------------------------------------------------
@@ -423,11 +441,9 @@ def children_of_another_user_and_namespace_have_the_image_too(folder, _):
     os.chmod(folder, 0o755)
     if os.geteuid() != 0:
         raise SkipCase("needs root, to become somebody else")
-    probes = [build(folder, "probe", "gcc"),
-              build(folder, "probe32", "gcc", "-m32")]
     nobody = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"]
     for within in [nobody, ["unshare", "-Urpf", "--mount-proc"]]:
-        for probe in probes:
+        for probe in probes_of_both_kinds(folder):
             done = vvar_exec("-f", "--", *within, probe, "--maps")
             if "unshare failed" in done.stderr:
                 print("denied here: " + done.stderr)
@@ -491,6 +507,17 @@ def children_have_the_image_of_their_own_kind(folder, _):
         check_maps(done.stdout)
         rows = rows_of(vvar_exec("-f", "--", deny, probe))
         assert rows["clock_gettime"][::2] == (0, 1), rows
+
+
+def a_call_that_fails_in_a_child_is_told(folder, _):
+    for probe in probes_of_both_kinds(folder):
+        done = vvar_exec("-f", "--", "unshare", "--mount", "sh", "-c",
+                         "umount -l /proc && exec %s --ns-per-call" % probe)
+        if "unshare failed" in done.stderr:
+            raise SkipCase("no mount namespace here: " + done.stderr)
+        assert done.returncode == 0 and float(done.stdout) > 0, done
+        assert "keeps the kernel's vDSO" in done.stderr, done.stderr
+        assert probe in done.stderr and "No such file" in done.stderr
 
 
 def times_beyond_2038_reach_who_has_the_bits(folder, _):
@@ -633,6 +660,7 @@ CASES = [
     each_program_has_its_time_from_the_image,
     page_offsets_and_image_are_mapped_in_a_row_and_read_only,
     the_kernels_vdso_stays_for_whoever_unwinds_through_it,
+    a_backtrace_leads_out_of_every_instruction,
     status_output_and_input_are_as_without,
     a_program_stops_and_goes_on_when_told,
     who_signals_the_launcher_means_the_program,
@@ -646,6 +674,7 @@ CASES = [
     what_cannot_be_done_is_refused_with_the_reason,
     programs_of_32_bits_have_an_image_of_theirs,
     children_have_the_image_of_their_own_kind,
+    a_call_that_fails_in_a_child_is_told,
     times_beyond_2038_reach_who_has_the_bits,
     help_says_what_exec_does_and_does_not,
     offsets_of_time_namespaces_are_honoured,
