@@ -11,7 +11,6 @@
 #include <stdint.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 
 #include <array>
@@ -101,7 +100,7 @@ namespace injected_image_internal {
 class Caller {
  public:
   Caller(TracedThread thread, const InjectedCalls& calls)
-      : thread_(thread), calls_(calls) {}
+      : thread_(thread), calls_(calls), numbers_(MapCallsOf(calls.program())) {}
 
   absl::StatusOr<uint64_t> Call(absl::string_view what, long number,
                                 const std::array<uint64_t, 6>& arguments) {
@@ -122,16 +121,16 @@ class Caller {
         thread_.Write(calls_.scratch(), path.c_str(), path.size() + 1);
     if (!status.ok()) return status;
     const absl::StatusOr<uint64_t> opened =
-        Call(absl::StrCat("open ", path), SYS_openat,
+        Call(absl::StrCat("open ", path), numbers_.openat,
              {static_cast<uint64_t>(AT_FDCWD), calls_.scratch(),
               O_RDONLY | O_CLOEXEC, 0, 0, 0});
     if (!opened.ok()) return opened.status();
     const absl::StatusOr<uint64_t> mapped =
-        Call(absl::StrCat("mmap ", path), SYS_mmap,
+        Call(absl::StrCat("mmap ", path), numbers_.mmap,
              {address, size, static_cast<uint64_t>(protection),
               static_cast<uint64_t>(flags | MAP_FIXED), *opened, 0});
     const absl::StatusOr<uint64_t> closed =
-        Call("close", SYS_close, {*opened, 0, 0, 0, 0, 0});
+        Call("close", numbers_.close, {*opened, 0, 0, 0, 0, 0});
     if (!mapped.ok()) return mapped.status();
     if (!closed.ok()) return closed.status();
     if (*mapped != address) return Misplaced(*mapped, address);
@@ -141,7 +140,7 @@ class Caller {
   /// Finds room for `size` bytes, at `hint` if there is some.
   absl::StatusOr<uint64_t> Reserve(uint64_t hint, uint64_t size) {
     const absl::StatusOr<uint64_t> room =
-        Call("mmap", SYS_mmap,
+        Call("mmap", numbers_.mmap,
              {hint, size, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS,
               static_cast<uint64_t>(-1), 0});
     if (!room.ok()) return room;
@@ -149,6 +148,12 @@ class Caller {
       return Misplaced(*room, hint);
     }
     return room;
+  }
+
+  absl::Status Unmap(const vdso::ImageLayout& layout) {
+    return Call("munmap", numbers_.munmap,
+                {layout.page, layout.end - layout.page, 0, 0, 0, 0})
+        .status();
   }
 
  private:
@@ -160,6 +165,7 @@ class Caller {
 
   TracedThread thread_;
   const InjectedCalls& calls_;
+  MapCalls numbers_;
 };
 
 }  // namespace injected_image_internal
@@ -167,10 +173,7 @@ class Caller {
 /// Takes away what MapImage() mapped. Range: nobody runs it any more.
 inline absl::Status UnmapImage(TracedThread thread, const InjectedCalls& calls,
                                const vdso::ImageLayout& layout) {
-  return injected_image_internal::Caller(thread, calls)
-      .Call("munmap", SYS_munmap,
-            {layout.page, layout.end - layout.page, 0, 0, 0, 0})
-      .status();
+  return injected_image_internal::Caller(thread, calls).Unmap(layout);
 }
 
 /// Maps page, offsets (shared, read) and image (private, read and execute) in

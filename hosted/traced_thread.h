@@ -29,6 +29,14 @@
 
 namespace vvar::hosted {
 
+/// How wide a program's words are, and by which table it calls the kernel.
+enum class ProgramClass { k64, k32 };
+
+/// Source: Linux, arch/x86/include/asm/segment.h: __USER32_CS is 0x23.
+inline ProgramClass ClassOf(const user_regs_struct& registers) {
+  return registers.cs == 0x23 ? ProgramClass::k32 : ProgramClass::k64;
+}
+
 /// What waitpid() said of a thread that is traced by PTRACE_SEIZE.
 /// Source: ptrace(2), "Stopped tracees".
 struct TraceStop {

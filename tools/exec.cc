@@ -33,6 +33,7 @@
 #include "tools/launch.h"
 #include "tools/names.h"
 #include "tools/own_image.h"
+#include "vdso/embedded_image.h"
 #include "vvar/slew.h"
 
 namespace vvar::tools {
@@ -160,12 +161,12 @@ ExitCode NotStarted(const char* program, int error) {
 }
 
 /// A child that was not let go is our failure; one that was, its own.
-int Launch(const ProgramPage& page, std::string_view image,
+int Launch(const ProgramPage& page, const Images& images,
            const std::vector<char*>& words) {
   const Follow follow =
       absl::GetFlag(FLAGS_f) ? Follow::kChildrenToo : Follow::kProgram;
   absl::StatusOr<ImageTracer> tracer =
-      ImageTracer::Make(page.fd(), image, follow);
+      ImageTracer::Make(page.fd(), images, follow);
   if (!tracer.ok()) return Refuse("exec", tracer.status());
   absl::StatusOr<LaunchedProgram> program = LaunchedProgram::Fork(words);
   if (!program.ok()) return Refuse("exec", program.status());
@@ -204,7 +205,7 @@ int Exec(const std::vector<char*>& words) {
   }
   const absl::StatusOr<ProgramPage> page = PageOfFlags();
   if (!page.ok()) return Fail(page.status());
-  return Launch(*page, *image, words);
+  return Launch(*page, {*image, vdso::EmbeddedI386Image()}, words);
 }
 
 }  // namespace vvar::tools

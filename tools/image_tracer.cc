@@ -22,6 +22,7 @@
 #include "absl/status/statusor.h"
 #include "absl/strings/str_cat.h"
 #include "hosted/descriptor_lender.h"
+#include "hosted/initial_stack.h"
 #include "hosted/injected_calls.h"
 #include "hosted/process_status.h"
 #include "hosted/time_namespace.h"
@@ -33,51 +34,38 @@ namespace {
 using hosted::TracedThread;
 using hosted::TraceStop;
 
-/// Of the code segment of a 32-bit program.
-/// Source: Linux, arch/x86/include/asm/segment.h, __USER32_CS.
-constexpr uint64_t kCodeSegment32 = 0x23;
-
 std::string FileOf(pid_t pid) {
   const std::string path =
       hosted::ReadLink(absl::StrCat("/proc/", pid, "/exe"));
   return path.empty() ? absl::StrCat("process ", pid) : path;
 }
 
-/// Returns where the auxiliary vector of a program that is about to begin holds
-/// the address of its vDSO. Error: FailedPrecondition, it has none.
-/// Source: System V ABI for x86-64, 3.4.1: argc, argv, 0, envp, 0, the vector.
-absl::StatusOr<uint64_t> FindVdsoSlot(TracedThread thread, uint64_t stack) {
-  uint64_t argc = 0;
-  absl::Status status = thread.Read(stack, &argc, sizeof(argc));
-  uint64_t at = stack + 8 * (argc + 2);
-  for (uint64_t word = 1; status.ok() && word != 0; at += sizeof(word)) {
-    status = thread.Read(at, &word, sizeof(word));
-  }
-  while (status.ok()) {
-    Elf64_auxv_t entry = {};
-    status = thread.Read(at, &entry, sizeof(entry));
-    if (!status.ok() || entry.a_type == AT_NULL) break;
-    if (entry.a_type == AT_SYSINFO_EHDR) return at + sizeof(entry.a_type);
-    at += sizeof(entry);
-  }
-  if (!status.ok()) return status;
+/// Source: glibc, sysdeps/unix/sysv/linux/i386/libc_sigaction.c: whoever finds
+/// a vDSO has its handlers return by what the kernel has in its own.
+absl::Status NoVdsoOf32Bits() {
   return absl::FailedPreconditionError(
-      "the kernel gives programs no vDSO (AT_SYSINFO_EHDR), so they look for "
-      "none");
+      "the kernel gives 32-bit programs no vDSO (AT_SYSINFO_EHDR), "
+      "by which their signal handlers return; expected one");
 }
 
 }  // namespace
 
-ImageTracer::ImageTracer(int page_fd, hosted::SealedFile image, Follow follow)
-    : page_fd_(page_fd), image_(std::move(image)), follow_(follow) {}
+ImageTracer::ImageTracer(int page_fd, hosted::SealedFile image,
+                         hosted::SealedFile i386_image, Follow follow)
+    : page_fd_(page_fd),
+      image_(std::move(image)),
+      i386_image_(std::move(i386_image)),
+      follow_(follow) {}
 
-absl::StatusOr<ImageTracer> ImageTracer::Make(int page_fd,
-                                              std::string_view image,
+absl::StatusOr<ImageTracer> ImageTracer::Make(int page_fd, const Images& images,
                                               Follow follow) {
   absl::StatusOr<hosted::SealedFile> file =
-      hosted::SealedFile::Make("vvar-image", image);
+      hosted::SealedFile::Make("vvar-image", images.x86_64);
   if (!file.ok()) return file.status();
-  return ImageTracer(page_fd, *std::move(file), follow);
+  absl::StatusOr<hosted::SealedFile> i386_file =
+      hosted::SealedFile::Make("vvar-image", images.i386);
+  if (!i386_file.ok()) return i386_file.status();
+  return ImageTracer(page_fd, *std::move(file), *std::move(i386_file), follow);
 }
 
 uint32_t ImageTracer::Options() const {
@@ -156,14 +144,11 @@ absl::Status ImageTracer::GiveImage(TracedThread thread) {
   // that we set: the first call would be another one than we made.
   absl::Status status = thread.RunToSystemCallStop();
   if (!status.ok()) return status;
-  const absl::StatusOr<user_regs_struct> registers = thread.Registers();
-  if (!registers.ok()) return registers.status();
-  if (registers->cs == kCodeSegment32) {
-    return absl::FailedPreconditionError(
-        "a 32-bit program; expected a 64-bit one, as the image is");
-  }
-  const absl::StatusOr<uint64_t> slot = FindVdsoSlot(thread, registers->rsp);
-  if (!slot.ok()) return slot.status();
+  absl::StatusOr<hosted::InitialStack> stack =
+      hosted::InitialStack::Read(thread);
+  if (!stack.ok()) return stack.status();
+  const bool is_i386 = stack->program() == hosted::ProgramClass::k32;
+  if (is_i386 && !stack->HasEntry(AT_SYSINFO_EHDR)) return NoVdsoOf32Bits();
   status = MakeOffsets(thread.tid());
   if (!status.ok()) return status;
   const absl::StatusOr<hosted::DescriptorLender> lender =
@@ -173,14 +158,15 @@ absl::Status ImageTracer::GiveImage(TracedThread thread) {
   const absl::StatusOr<hosted::InjectedCalls> calls =
       hosted::InjectedCalls::Begin(thread);
   if (!calls.ok()) return calls.status();
-  const absl::StatusOr<vdso::ImageLayout> mapped =
-      hosted::MapImage(thread, *calls,
-                       {lender->pid(), page_fd_, offsets_file_.fd(),
-                        image_.fd(), image_.size()});
+  const hosted::SealedFile& image = is_i386 ? i386_image_ : image_;
+  const absl::StatusOr<vdso::ImageLayout> mapped = hosted::MapImage(
+      thread, *calls,
+      {lender->pid(), page_fd_, offsets_file_.fd(), image.fd(), image.size()});
   status = calls->End();
   if (!mapped.ok()) return mapped.status();
   if (!status.ok()) return status;
-  return thread.Write(*slot, &mapped->image, sizeof(mapped->image));
+  // A kernel booted with vdso=0 has told of none: there it is one more.
+  return stack->SetEntry(AT_SYSINFO_EHDR, mapped->image);
 }
 
 absl::Status ImageTracer::MakeOffsets(pid_t pid) {

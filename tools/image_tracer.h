@@ -19,13 +19,19 @@
 
 namespace vvar::tools {
 
+/// What is mapped, by the program's kind: ELF files.
+struct Images {
+  std::string_view x86_64;
+  std::string_view i386;
+};
+
 enum class Follow { kProgram, kChildrenToo };
 
 /// The tracer of a program that has not begun.
 class ImageTracer {
  public:
   /// `page_fd`: of the page to be mapped.
-  static absl::StatusOr<ImageTracer> Make(int page_fd, std::string_view image,
+  static absl::StatusOr<ImageTracer> Make(int page_fd, const Images& images,
                                           Follow follow);
 
   /// Attaches to a child that waits to be let go. Error: TracedThread's.
@@ -40,7 +46,8 @@ class ImageTracer {
   bool has_begun() const { return has_begun_; }
 
  private:
-  ImageTracer(int page_fd, hosted::SealedFile image, Follow follow);
+  ImageTracer(int page_fd, hosted::SealedFile image,
+              hosted::SealedFile i386_image, Follow follow);
 
   uint32_t Options() const;
   absl::Status OnStop(hosted::TracedThread thread,
@@ -52,6 +59,7 @@ class ImageTracer {
 
   int page_fd_;
   hosted::SealedFile image_;
+  hosted::SealedFile i386_image_;
   Follow follow_;
   hosted::SealedFile offsets_file_;
   ClockOffsets offsets_;

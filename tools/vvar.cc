@@ -107,7 +107,7 @@ constexpr char kExecHelp[] =
 
 Runs a program, unmodified, with its vDSO replaced by one that reads a page:
 static and Go programs too, no LD_PRELOAD. Its exit status, output, signals and
-terminal are as without. x86-64 programs on Linux.
+terminal are as without. x86-64 and i386 programs on Linux, x86-64.
 
   --page=NAME       the page, kept by `vvar serve --page=NAME`; without it this
                     command keeps one while the program runs, by --tick and
@@ -131,11 +131,11 @@ Of a time of one's own (--offset, --rate):
 Whoever no longer keeps the page (killed, or ended before what the program left
 behind) has readers fall back to the kernel's clocks after --max_age.
 
-Not replaced: getcpu() of glibc 2.35 on and clock_getres() of musl, which make no
-use of a vDSO; 32-bit programs. Refused: setuid programs but by root, since the
-kernel withholds their rights from who is traced. While -f follows it, a program
-cannot be debugged. Where ptrace is denied: LD_PRELOAD, see docs/preload.md.
-More: docs/exec.md.
+Not replaced: getcpu() of glibc 2.35 on and clock_getres() of musl and of 32-bit
+glibc, which make no use of a vDSO. Refused: setuid programs but by root, since
+the kernel withholds their rights from who is traced. While -f follows it, a
+program cannot be debugged. Where ptrace is denied: LD_PRELOAD, see
+docs/preload.md. More: docs/exec.md.
 )";
 
 constexpr char kAttachHelp[] =

@@ -14,16 +14,21 @@ import sys
 _LARGEST = 8192
 _PAGE = 4096
 
-# {e_machine: (name, version node, exported functions, weak aliases)}. The rows
-# of other systems' documents, not read from the sources that are checked.
+# {e_machine: (name, class, SONAME, version node, exported functions, weak
+# aliases)}. The rows of other systems' documents, not read from the sources
+# that are checked.
+_I386 = ("clock_getres", "clock_getres_time64", "clock_gettime",
+         "clock_gettime64", "getcpu", "gettimeofday", "time")
 _X86_64 = ("clock_getres", "clock_gettime", "getcpu", "gettimeofday", "time")
 MACHINES = {
-    62: ("x86-64", "LINUX_2.6", ["__vdso_" + name for name in _X86_64],
-         list(_X86_64)),
-    183: ("AArch64", "LINUX_2.6.39",
+    3: ("i386", 32, "linux-gate.so.1", "LINUX_2.6",
+        ["__vdso_" + name for name in _I386], []),
+    62: ("x86-64", 64, "linux-vdso.so.1", "LINUX_2.6",
+         ["__vdso_" + name for name in _X86_64], list(_X86_64)),
+    183: ("AArch64", 64, "linux-vdso.so.1", "LINUX_2.6.39",
           ["__kernel_clock_getres", "__kernel_clock_gettime",
            "__kernel_gettimeofday"], []),
-    243: ("RISC-V", "LINUX_4.15",
+    243: ("RISC-V", 64, "linux-vdso.so.1", "LINUX_4.15",
           ["__vdso_clock_getres", "__vdso_clock_gettime", "__vdso_getcpu",
            "__vdso_gettimeofday"], []),
 }
@@ -42,43 +47,68 @@ Segment = collections.namedtuple(
     "Segment", "type flags offset vaddr paddr filesz memsz align")
 Symbol = collections.namedtuple("Symbol", "name info other shndx value size")
 
+# How struct unpacks a class's tables, and the fields of those that are in
+# another order in each; where the file header has the offsets of two of them,
+# and their entries' sizes and numbers.
+Class = collections.namedtuple(
+    "Class", "word segments segment_count sections section_count "
+    "segment segment_fields symbol symbol_fields section")
+CLASSES = {
+    32: Class("I", 28, 42, 32, 46,
+              "IIIIIIII", "type offset vaddr paddr filesz memsz flags align",
+              "IIIBBH", "name value size info other shndx", "IIIIIIIIII"),
+    64: Class("Q", 32, 54, 40, 58,
+              "IIQQQQQQ", "type flags offset vaddr paddr filesz memsz align",
+              "IBBHQQ", "name info other shndx value size", "IIQQQQIIQQ"),
+}
+
 
 class NotAnImage(Exception):
   """Says what the file is instead."""
 
 
 class Image:
-  """The tables of an ELF64 little-endian shared object."""
+  """The tables of a little-endian shared object."""
 
   def __init__(self, data):
     self.data = data
     if data[:4] != b"\x7fELF":
       raise NotAnImage("%d bytes, no ELF file" % len(data))
-    if data[4:6] != b"\x02\x01":
-      raise NotAnImage("not ELF64, little-endian")
-    self.type, self.machine = self._at(16, "HH")
+    if data[5:6] != b"\x01":
+      raise NotAnImage("not little-endian")
+    self.type, self.machine = self.at(16, "HH")
     if self.type != 3:
       raise NotAnImage("e_type %d, expected 3 (a shared object)" % self.type)
     if self.machine not in MACHINES:
       raise NotAnImage("e_machine %d, expected one of %s" %
                        (self.machine, sorted(MACHINES)))
-    offset, = self._at(32, "Q")
-    size, count = self._at(54, "HH")
-    self.segments = []
-    for i in range(count):
-      kind, flags, *rest = self._at(offset + i * size, "IIQQQQQQ")
-      self.segments.append(Segment(kind, flags, *rest))
+    bits = MACHINES[self.machine][1]
+    if data[4] * 32 != bits:
+      raise NotAnImage("e_ident says class %d, expected %d: ELF%d" %
+                       (data[4], bits // 32, bits))
+    self.bits = bits
+    self.form = form = CLASSES[bits]
+    self.word_bytes = bits // 8
+    self.headers, = self.at(form.segments, form.word)
+    self.header_bytes, count = self.at(form.segment_count, "HH")
+    self.segments = [
+        Segment(**self.fields(self.headers + i * self.header_bytes,
+                              form.segment, form.segment_fields))
+        for i in range(count)]
     self.dynamic = self._dynamic()
     for needed in ("SYMTAB", "STRTAB", "HASH"):
       if DT[needed] not in self.dynamic:
         raise NotAnImage("no DT_" + needed)
     self.symbols = self._symbols()
 
-  def _at(self, offset, layout):
+  def at(self, offset, layout):
     try:
       return struct.unpack_from("<" + layout, self.data, offset)
     except struct.error:
       raise NotAnImage("ends at %d, inside a table" % len(self.data)) from None
+
+  def fields(self, offset, layout, names):
+    return dict(zip(names.split(), self.at(offset, layout)))
 
   def of(self, kind):
     return [each for each in self.segments if each.type == kind]
@@ -89,8 +119,8 @@ class Image:
   def _dynamic(self):
     entries = {}
     for segment in self.of(PT_DYNAMIC):
-      for i in range(0, segment.filesz, 16):
-        tag, value = self._at(segment.offset + i, "QQ")
+      for i in range(0, segment.filesz, 2 * self.word_bytes):
+        tag, value = self.at(segment.offset + i, 2 * self.form.word)
         if tag == 0:
           break
         entries[tag] = value
@@ -100,21 +130,27 @@ class Image:
     return self.text(self.dynamic[DT["STRTAB"]] + offset)
 
   def _symbols(self):
-    _, count = self._at(self.dynamic[DT["HASH"]], "II")
+    _, count = self.at(self.dynamic[DT["HASH"]], "II")
     symbols = []
     for i in range(count):
-      name, *rest = self._at(self.dynamic[DT["SYMTAB"]] + 24 * i, "IBBHQQ")
-      symbols.append(Symbol(self.string(name), *rest))
+      symbol = self.symbol(self.dynamic[DT["SYMTAB"]], i)
+      symbols.append(symbol._replace(name=self.string(symbol.name)))
     return symbols
+
+  def symbol(self, table, index):
+    """An entry of a table of symbols, its name an offset."""
+    size = struct.calcsize("<" + self.form.symbol)
+    return Symbol(**self.fields(table + size * index, self.form.symbol,
+                                self.form.symbol_fields))
 
   def version_of(self, index):
     """The name of the version that a symbol has."""
-    wanted, = self._at(self.dynamic[DT["VERSYM"]] + 2 * index, "H")
+    wanted, = self.at(self.dynamic[DT["VERSYM"]] + 2 * index, "H")
     at = self.dynamic[DT["VERDEF"]]
     while True:
-      _, _, number, _, _, first, following = self._at(at, "HHHHIII")
+      _, _, number, _, _, first, following = self.at(at, "HHHHIII")
       if number == wanted & 0x7fff:
-        return self.string(self._at(at + first, "I")[0])
+        return self.string(self.at(at + first, "I")[0])
       if following == 0:
         return None
       at += following
@@ -126,12 +162,12 @@ class Image:
       value = (value << 4) + byte
       value = (value ^ (value >> 24 & 0xf0)) & 0x0fffffff
     table = self.dynamic[DT["HASH"]]
-    buckets, chains = self._at(table, "II")
-    index, = self._at(table + 8 + 4 * (value % buckets), "I")
+    buckets, chains = self.at(table, "II")
+    index, = self.at(table + 8 + 4 * (value % buckets), "I")
     for _ in range(chains):
       if index == 0 or self.symbols[index].name == name:
         break
-      index, = self._at(table + 8 + 4 * (buckets + index), "I")
+      index, = self.at(table + 8 + 4 * (buckets + index), "I")
     return index
 
   def in_gnu_hash(self, name):
@@ -142,14 +178,16 @@ class Image:
     for byte in name.encode():
       value = (value * 33 + byte) & 0xffffffff
     table = self.dynamic[DT["GNU_HASH"]]
-    buckets, first, words, shift = self._at(table, "IIII")
-    word, = self._at(table + 16 + 8 * (value // 64 % words), "Q")
-    if not word >> value % 64 & word >> (value >> shift) % 64 & 1:
+    buckets, first, words, shift = self.at(table, "IIII")
+    bits = self.bits
+    word, = self.at(table + 16 + self.word_bytes * (value // bits % words),
+                    self.form.word)
+    if not word >> value % bits & word >> (value >> shift) % bits & 1:
       return 0
-    at = table + 16 + 8 * words
-    index, = self._at(at + 4 * (value % buckets), "I")
+    at = table + 16 + self.word_bytes * words
+    index, = self.at(at + 4 * (value % buckets), "I")
     while index >= first:
-      chain, = self._at(at + 4 * (buckets + index - first), "I")
+      chain, = self.at(at + 4 * (buckets + index - first), "I")
       if chain | 1 == value | 1 and self.symbols[index].name == name:
         return index
       if chain & 1:
@@ -163,13 +201,13 @@ class Image:
     for segment in self.of(PT_GNU_EH_FRAME):
       header = segment.offset
       # Version 1; a pcrel sdata4 pointer; a udata4 count; datarel sdata4 rows.
-      if self._at(header, "BBBB") != (1, 0x1b, 0x03, 0x3b):
+      if self.at(header, "BBBB") != (1, 0x1b, 0x03, 0x3b):
         raise NotAnImage(".eh_frame_hdr of another encoding")
-      count, = self._at(header + 8, "I")
+      count, = self.at(header + 8, "I")
       for i in range(count):
-        start, entry = self._at(header + 12 + 8 * i, "ii")
+        start, entry = self.at(header + 12 + 8 * i, "ii")
         # An FDE: length, CIE, start, bytes; of 4 bytes each (pcrel sdata4).
-        _, _, _, size = self._at(header + entry, "IIiI")
+        _, _, _, size = self.at(header + entry, "IIiI")
         ranges.append((header + start, header + start + size))
     return ranges
 
@@ -177,7 +215,7 @@ class Image:
 def checks(data):
   """Yields (property, whether it holds, details)."""
   image = Image(data)
-  machine, version, names, weak = MACHINES[image.machine]
+  machine, _, expected_soname, version, names, weak = MACHINES[image.machine]
   yield "machine", True, machine
   loads = image.of(PT_LOAD)
   yield ("one segment, read and execute",
@@ -199,7 +237,7 @@ def checks(data):
   yield ("no relocations, no needs, no initialisers", not never,
          " ".join("DT_" + name for name in never))
   soname = image.string(image.dynamic.get(DT["SONAME"], 0))
-  yield "SONAME", soname == "linux-vdso.so.1", soname
+  yield "SONAME", soname == expected_soname, soname
   yield ("DT_HASH and DT_GNU_HASH",
          DT["HASH"] in image.dynamic and DT["GNU_HASH"] in image.dynamic, "")
   undefined = [each.name for each in image.symbols[1:] if each.shndx == 0]
@@ -245,22 +283,22 @@ def check_functions(image, version, names, weak):
 
 def check_pages(image):
   """The pages it reads are where a loader maps them."""
-  offset, = struct.unpack_from("<Q", image.data, 40)
-  size, count = struct.unpack_from("<HH", image.data, 58)
-  sections = [struct.unpack_from("<IIQQQQIIQQ", image.data, offset + i * size)
-              for i in range(count)]
+  form = image.form
+  offset, = image.at(form.sections, form.word)
+  size, count = image.at(form.section_count, "HH")
+  sections = [image.at(offset + i * size, form.section) for i in range(count)]
   found = {}
   for section in sections:
     if section[1] != 2:  # SHT_SYMTAB
       continue
     strings = sections[section[6]][4]
-    for at in range(section[4], section[4] + section[5], 24):
-      name, _, _, _, value, _ = struct.unpack_from("<IBBHQQ", image.data, at)
-      found[image.text(strings + name)] = value
+    for i in range(section[5] // section[9]):
+      symbol = image.symbol(section[4], i)
+      found[image.text(strings + symbol.name)] = symbol.value
   for name, pages in (("vvar_image_page", 2), ("vvar_image_offsets", 1)):
     value = found.get(name)
     yield ("%s %d before it" % (name, pages * _PAGE),
-           value == 2**64 - pages * _PAGE,
+           value == 2**image.bits - pages * _PAGE,
            "at %s" % (hex(value) if value is not None else "no address"))
 
 

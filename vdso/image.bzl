@@ -16,12 +16,20 @@ _DEPS = [
     "//vvar:timebase",
 ]
 
-# Landing pads, for kernels that ask for them of whatever is mapped.
+# Landing pads, for kernels that ask for them of whatever is mapped. (Linux asks
+# no program of 32 bits.)
 _LANDING_PADS = {
     "aarch64": ["-mbranch-protection=bti"],
+    "i386": ["-fcf-protection=none"],
     "riscv64": [],
     "x86_64": ["-fcf-protection=branch"],
 }
+
+# What Linux's own is called.
+_SONAMES = {"i386": "linux-gate.so.1"}
+
+# Of a linker that would make the machine's own format of bytes that are none.
+_EMULATIONS = {"i386": ["-m", "elf_i386"]}
 
 def vdso_image(name, target, family, linker, **kwargs):
     """An image. Returns the command that is missing for it, or None.
@@ -30,7 +38,7 @@ def vdso_image(name, target, family, linker, **kwargs):
       name: the image's name.
       target: a key of freestanding.bzl's TARGETS.
       family: "gcc" or "clang".
-      linker: "ld.lld-19", or "ld.bfd", which knows x86-64 only.
+      linker: "ld.lld-19", or "ld.bfd", which knows x86-64 and i386 only.
       **kwargs: passed to the image.
     """
     missing = can_link(target, family, linker)
@@ -55,7 +63,7 @@ def vdso_image(name, target, family, linker, **kwargs):
         linkopts = [
             "-shared",
             "-soname",
-            "linux-vdso.so.1",
+            _SONAMES.get(target, "linux-vdso.so.1"),
             "-Bsymbolic",
             # musl and Go look for DT_HASH; with the other one alone they would
             # make system calls and never say so.
@@ -66,7 +74,7 @@ def vdso_image(name, target, family, linker, **kwargs):
             "--eh-frame-hdr",
             # Of the contents: the bytes stay the same from build to build.
             "--build-id=sha1",
-        ],
+        ] + _EMULATIONS.get(target, []),
         version_script = "//vdso:%s.map" % target,
         deps = _DEPS,
         **kwargs
@@ -89,37 +97,43 @@ def image_array(name, image, **kwargs):
         **kwargs
     )
 
-def embedded_image(name, target, family, linker, **kwargs):
-    """An image, NAME_image, and a library with its bytes: embedded_image.h.
+def embedded_images(name, symbols, family, linker, **kwargs):
+    """Images, TARGET_image, and a library with their bytes: embedded_image.h.
 
     Args:
       name: the library's name.
-      target: as vdso_image()'s.
+      symbols: {target: where its bytes begin}; target as vdso_image()'s.
       family: as vdso_image()'s.
       linker: as vdso_image()'s.
-      **kwargs: passed to both.
+      **kwargs: passed to all.
     """
-    image = target + "_image"
-    missing = vdso_image(
-        name = image,
-        target = target,
-        family = family,
-        linker = linker,
-        testonly = False,
-        **kwargs
-    )
-    if not missing:
-        embedding(
-            name = name + "_bytes",
-            image = image,
-            symbol = "vvar_embedded_image",
-        )
+    missing = None
+    sources = []
+    images = []
+    for target, symbol in symbols.items():
+        image = target + "_image"
+        missing = vdso_image(
+            name = image,
+            target = target,
+            family = family,
+            linker = linker,
+            testonly = False,
+            **kwargs
+        ) or missing
+        if not missing:
+            images.append(image)
+            sources.append(image + "_bytes")
+            embedding(
+                name = sources[-1],
+                image = image,
+                symbol = symbol,
+            )
     cc_library(
         name = name,
-        srcs = [] if missing else [name + "_bytes"],
+        srcs = [] if missing else sources,
         hdrs = ["embedded_image.h"],
-        # What the source takes in.
-        textual_hdrs = [] if missing else [image],
+        # What the sources take in.
+        textual_hdrs = [] if missing else images,
         defines = ["VVAR_IMAGE_NEEDS='\"%s\"'" % missing] if missing else [],
         **kwargs
     )

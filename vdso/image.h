@@ -31,16 +31,27 @@ extern "C" {
 
 namespace vvar::vdso {
 
-/// An image's: the pages beside it, and the kernel.
+/// An image's: the pages beside it, and the kernel, by the call of each width;
+/// the other one may be denied (Linux c60a32ea4f45).
 struct ImageSurroundings {
   static const vvar_page& Page() { return vvar_image_page; }
   static const vvar_offsets& Offsets() { return vvar_image_offsets; }
 
-  static int32_t ClockGettime(int32_t id, fallback::KernelOldTimespec* now) {
-    return fallback::CallKernel(fallback::kSyscalls.clock_gettime, id, now);
+  template <typename Int>
+  static int32_t ClockGettime(int32_t id,
+                              fallback::KernelTimespecOf<Int>* now) {
+    return fallback::CallKernel(sizeof(Int) == 8
+                                    ? fallback::kSyscalls.clock_gettime
+                                    : fallback::kSyscalls.clock_gettime_time32,
+                                id, now);
   }
-  static int32_t ClockGetres(int32_t id, fallback::KernelOldTimespec* step) {
-    return fallback::CallKernel(fallback::kSyscalls.clock_getres, id, step);
+  template <typename Int>
+  static int32_t ClockGetres(int32_t id,
+                             fallback::KernelTimespecOf<Int>* step) {
+    return fallback::CallKernel(sizeof(Int) == 8
+                                    ? fallback::kSyscalls.clock_getres
+                                    : fallback::kSyscalls.clock_getres_time32,
+                                id, step);
   }
   static int32_t Gettimeofday(fallback::KernelTimeval* now,
                               fallback::KernelTimezone* zone) {
@@ -87,37 +98,51 @@ template <class Surroundings>
 
 /// Reads any other; who may not read the counter does not try.
 template <class Surroundings>
-[[gnu::always_inline]] inline bool ReadPrecise(ClockId clock, Timespec* time) {
+[[gnu::always_inline]] inline bool ReadPreciseHere(ClockId clock,
+                                                   Timespec* time) {
   return PageHas<Surroundings>(VVAR_FEATURE_USER_COUNTER) &&
          Take(PageReader<Surroundings>().NowTimespec(clock), time);
 }
-
 template <class Surroundings>
-[[gnu::always_inline]] inline int32_t Store(bool answered, const Timespec& time,
-                                            int32_t id,
-                                            fallback::KernelOldTimespec* now) {
+[[gnu::noinline]] inline bool ReadPreciseThere(ClockId clock, Timespec* time) {
+  return ReadPreciseHere<Surroundings>(clock, time);
+}
+
+/// The same. On words of 32 bits it is three times as long: of more than one
+/// there would be no room on two pages.
+template <class Surroundings>
+[[gnu::always_inline]] inline bool ReadPrecise(ClockId clock, Timespec* time) {
+  return sizeof(void*) == 4 ? ReadPreciseThere<Surroundings>(clock, time)
+                            : ReadPreciseHere<Surroundings>(clock, time);
+}
+
+/// Of time that outgrew the caller's width the lower bits, as from the kernel.
+template <class Surroundings, typename Int>
+[[gnu::always_inline]] inline int32_t Store(
+    bool answered, const Timespec& time, int32_t id,
+    fallback::KernelTimespecOf<Int>* now) {
   if (!answered) [[unlikely]] {
     return Surroundings::ClockGettime(id, now);
   }
-  now->tv_sec = static_cast<intptr_t>(time.sec);
-  now->tv_nsec = static_cast<intptr_t>(time.nsec);
+  now->tv_sec = static_cast<Int>(time.sec);
+  now->tv_nsec = static_cast<Int>(time.nsec);
   return 0;
 }
 
 /// All that needs no counter. A function of its own: it has few registers to
 /// save, and is gone to before the others are.
-template <class Surroundings>
+template <class Surroundings, typename Int>
 [[gnu::noinline]] inline int32_t ClockGettimeCoarse(
-    int32_t id, fallback::KernelOldTimespec* now) {
+    int32_t id, fallback::KernelTimespecOf<Int>* now) {
   Timespec time;
   const bool answered =
       ReadCoarse<Surroundings>(static_cast<ClockId>(id), &time);
   return Store<Surroundings>(answered, time, id, now);
 }
 
-template <class Surroundings = ImageSurroundings>
+template <class Surroundings = ImageSurroundings, typename Int>
 [[gnu::always_inline]] inline int32_t ClockGettime(
-    int32_t id, fallback::KernelOldTimespec* now) {
+    int32_t id, fallback::KernelTimespecOf<Int>* now) {
   const auto clock = static_cast<ClockId>(id);
   if (!ImageReader::NeedsCounter(clock)) [[unlikely]] {
     return ClockGettimeCoarse<Surroundings>(id, now);
@@ -127,9 +152,9 @@ template <class Surroundings = ImageSurroundings>
   return Store<Surroundings>(answered, time, id, now);
 }
 
-template <class Surroundings = ImageSurroundings>
+template <class Surroundings = ImageSurroundings, typename Int>
 [[gnu::always_inline]] inline int32_t ClockGetres(
-    int32_t id, fallback::KernelOldTimespec* step) {
+    int32_t id, fallback::KernelTimespecOf<Int>* step) {
   const vvar_header& header = Surroundings::Page().header;
   const RowKind kind = kClocks.RowOf(static_cast<ClockId>(id)).kind;
   uint32_t step_ns = 0;  // What a page says that nobody made.
@@ -141,7 +166,7 @@ template <class Surroundings = ImageSurroundings>
   if (step_ns == 0) return Surroundings::ClockGetres(id, step);
   if (step != nullptr) {
     step->tv_sec = 0;
-    step->tv_nsec = static_cast<intptr_t>(step_ns);
+    step->tv_nsec = static_cast<Int>(step_ns);
   }
   return 0;
 }

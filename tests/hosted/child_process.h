@@ -74,6 +74,8 @@ class ChildProcess {
   ChildProcess(const ChildProcess&) = delete;
   ChildProcess& operator=(const ChildProcess&) = delete;
 
+  pid_t pid() const { return pid_; }
+
   void Send(int signal) const { kill(pid_, signal); }
 
   /// Sends SIGSTOP, and returns once the child stands.

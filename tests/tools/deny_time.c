@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: MIT
 //
 // deny_time PROGRAM ARGS: runs a program that gets EPERM from every system call
-// that its vDSO would have answered: what it still reads, it reads without.
+// that its vDSO would have answered, of 64 bits or of 32: what it still reads,
+// it reads without.
 #include <errno.h>
 #include <linux/audit.h>
 #include <linux/filter.h>
@@ -9,21 +10,34 @@
 #include <stddef.h>
 #include <stdio.h>
 #include <sys/prctl.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 
 #define DENY(number)                                   \
   BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, (number), 0, 1), \
       BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | EPERM)
 
+// Instructions to skip for another ISA than i386.
+enum { kI386Filter = 1 + 7 * 2 + 1 };
+
 int main(int argc, char** argv) {
   struct sock_filter code[] = {
+      BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, arch)),
+      BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, AUDIT_ARCH_I386, 0, kI386Filter),
       BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
-      DENY(SYS_clock_gettime),
-      DENY(SYS_gettimeofday),
-      DENY(SYS_time),
-      DENY(SYS_clock_getres),
-      DENY(SYS_getcpu),
+      DENY(13),   // time
+      DENY(78),   // gettimeofday
+      DENY(265),  // clock_gettime
+      DENY(266),  // clock_getres
+      DENY(318),  // getcpu
+      DENY(403),  // clock_gettime64
+      DENY(406),  // clock_getres_time64
+      BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+      BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
+      DENY(96),   // gettimeofday
+      DENY(201),  // time
+      DENY(228),  // clock_gettime
+      DENY(229),  // clock_getres
+      DENY(309),  // getcpu
       BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
   };
   struct sock_fprog filter = {sizeof(code) / sizeof(*code), code};

@@ -4,7 +4,8 @@
 // function returned, the time it gave, and whether it ran through an image that
 // `vvar attach` mapped, else the vDSO that the auxiliary vector names. With
 // --each-line, for each line of input, and a dot; with --maps, what is mapped.
-// Compiled by programs.py, with each C library and way to link. x86-64.
+// Compiled by programs.py, with each C library and way to link. x86-64 and
+// i386.
 #define _GNU_SOURCE
 #include <sched.h>
 #include <signal.h>
@@ -14,6 +15,12 @@
 #include <sys/time.h>
 #include <time.h>
 #include <ucontext.h>
+
+#ifdef REG_RIP
+enum { kProgramCounter = REG_RIP };
+#else
+enum { kProgramCounter = REG_EIP };
+#endif
 
 // The image's two pages, more than the kernel's vDSO has symbols in.
 enum { kImageSize = 8192, kTrapFlag = 0x100 };
@@ -26,7 +33,7 @@ static void OnTrap(int signal, siginfo_t* info, void* context) {
   (void)signal;
   (void)info;
   greg_t* registers = ((ucontext_t*)context)->uc_mcontext.gregs;
-  if ((unsigned long)registers[REG_RIP] - image < kImageSize) {
+  if ((unsigned long)registers[kProgramCounter] - image < kImageSize) {
     seen_in_image = 1;
   }
   if (stepping) {
@@ -50,7 +57,7 @@ static void OnTrap(int signal, siginfo_t* info, void* context) {
 // A call as programs make it, and stepped through.
 #define SHOW(name, call, ns)                                       \
   do {                                                             \
-    const long result = (long)(call);                              \
+    const long long result = (long long)(call);                    \
     const long long shown_ns = (ns);                               \
     STEP(call);                                                    \
     printf("%s %d %lld %d\n", name, result < 0 ? -1 : 0, shown_ns, \
@@ -64,7 +71,7 @@ static long long Ns(struct timespec t) {
 static int PrintMaps(void) {
   char line[512];
   FILE* maps = fopen("/proc/self/maps", "r");
-  printf("vdso %lx\n", getauxval(AT_SYSINFO_EHDR));
+  printf("vdso %lx %zu\n", getauxval(AT_SYSINFO_EHDR), sizeof(long));
   while (fgets(line, sizeof(line), maps) != NULL) fputs(line, stdout);
   return 0;
 }

@@ -15,9 +15,9 @@ import subprocess
 import sys
 import time
 
-from programs import (DEADLINE_S, DENY_SOURCE, PROGRAMS, VVAR, WATCHER, YEARS,
-                      YEARS_NS, Server, SkipCase, build, can_trace, rows_of,
-                      run, run_cases, script, vvar_exec)
+from programs import (DEADLINE_S, DENY_SOURCE, I386_PROGRAMS, PROGRAMS, VVAR,
+                      WATCHER, YEARS, YEARS_NS, Server, SkipCase, build,
+                      can_trace, rows_of, run, run_cases, script, vvar_exec)
 
 RESOLUTION_OFFSET = 64  # docs/abi.md, vvar_header.resolution_ns.
 
@@ -29,6 +29,14 @@ def warned(done):
     return [line for line in lines if "vvar help exec" not in line]
 
 
+def probes_of_both_kinds(folder, source=None):
+    yield build(folder, "probe", "gcc", source=source)
+    try:
+        yield build(folder, "probe32", "gcc", "-m32", source=source)
+    except SkipCase as skip:
+        print("without 32 bits: %s" % skip)
+
+
 # --- the matrix --------------------------------------------------------------
 
 COLUMNS = ["clock_gettime", "gettimeofday", "time", "clock_getres", "getcpu"]
@@ -37,12 +45,17 @@ GLIBC = dict.fromkeys(COLUMNS, "image")
 GLIBC["getcpu"] = "no call"
 MUSL = dict.fromkeys(COLUMNS, "image")
 MUSL["clock_getres"] = "syscall"
+# Source: glibc 2.36 looks for no clock_getres_time64 in a vDSO.
+GLIBC_I386 = dict(GLIBC, clock_getres="syscall")
 
 EXPECTED = {
     "glibc dynamic": GLIBC,
     "glibc static": GLIBC,
     "glibc static-pie": GLIBC,
     "glibc without rseq": dict(GLIBC, getcpu="image"),
+    "glibc i386 dynamic": GLIBC_I386,
+    "glibc i386 static": GLIBC_I386,
+    "glibc i386 time64": GLIBC_I386,
     "musl dynamic": MUSL,
     "musl static": MUSL,
     "Go static": {"clock_gettime": "image"},
@@ -86,7 +99,7 @@ def each_program_has_its_time_from_the_image(folder, page):
             assert struct.unpack("=I", file.read(4))[0] == 1
             file.seek(RESOLUTION_OFFSET)
             file.write(struct.pack("=I", 77))
-        for name, make in PROGRAMS.items():
+        for name, make in [*PROGRAMS.items(), *I386_PROGRAMS.items()]:
             try:
                 words, env = make(folder)
             except SkipCase as skip:
@@ -129,22 +142,37 @@ def check_maps(text):
     assert page[1] - page[0] == offsets[1] - offsets[0] == 4096
     assert page[1] == offsets[0] and offsets[1] == image[0], parts
     assert page[0] >= 65536, page
+    # A word of the program's leads there.
+    assert image[1] <= 2**(8 * int(lines[0].split()[2])), image
     assert (page[2], offsets[2], image[2]) == ("r--s", "r--s", "r-xp"), parts
+
+
+def check_maps_of(probe):
+    for follow in [[], ["-f"]]:
+        done = vvar_exec(*follow, "--", probe, "--maps")
+        assert done.returncode == 0 and not done.stderr, done.stderr
+        check_maps(done.stdout)
 
 
 # Trap: T84 (a data page that is mapped executable)
 def page_offsets_and_image_are_mapped_in_a_row_and_read_only(folder, _):
     for flags in [[], ["-static"], ["-static-pie"]]:
-        probe = build(folder, "probe", "gcc", *flags)
-        for follow in [[], ["-f"]]:
-            done = vvar_exec(*follow, "--", probe, "--maps")
-            assert done.returncode == 0 and not done.stderr, done.stderr
-            check_maps(done.stdout)
+        check_maps_of(build(folder, "probe", "gcc", *flags))
 
 
 def the_kernels_vdso_stays_for_whoever_unwinds_through_it(folder, _):
     probe = build(folder, "probe", "gcc")
     assert "[vdso]" in vvar_exec("--", probe, "--maps").stdout
+
+
+# Trap: T101
+def a_backtrace_leads_out_of_every_instruction(folder, _):
+    source = os.path.join(os.path.dirname(DENY_SOURCE), "unwind_probe.c")
+    for probe in probes_of_both_kinds(folder, source):
+        done = vvar_exec("--", probe)
+        assert done.returncode == 0, done
+        instructions, not_unwound = (int(word) for word in done.stdout.split())
+        assert instructions > 200 and not_unwound == 0, (probe, done.stdout)
 
 
 # --- as without --------------------------------------------------------------
@@ -399,17 +427,17 @@ def setuid_programs_are_refused_but_for_root(folder, _):
 
 def children_of_another_user_and_namespace_have_the_image_too(folder, _):
     os.chmod(folder, 0o755)
-    probe = build(folder, "probe", "gcc")
     if os.geteuid() != 0:
         raise SkipCase("needs root, to become somebody else")
     nobody = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"]
     for within in [nobody, ["unshare", "-Urpf", "--mount-proc"]]:
-        done = vvar_exec("-f", "--", *within, probe, "--maps")
-        if "unshare failed" in done.stderr:
-            print("denied here: " + done.stderr)
-            continue
-        assert done.returncode == 0 and not done.stderr, done
-        check_maps(done.stdout)
+        for probe in probes_of_both_kinds(folder):
+            done = vvar_exec("-f", "--", *within, probe, "--maps")
+            if "unshare failed" in done.stderr:
+                print("denied here: " + done.stderr)
+                continue
+            assert done.returncode == 0 and not done.stderr, done
+            check_maps(done.stdout)
 
 
 # --- refused -----------------------------------------------------------------
@@ -442,28 +470,65 @@ def what_cannot_be_done_is_refused_with_the_reason(folder, page):
     check(vvar_exec("--page=" + page, "--", "true"), 6, page, "foreign")
     check(vvar_exec("--page=" + page, "--offset=1s", "--", "true"), 2,
           "--offset", "--page")
+    with Server(folder + "/other"):
+        with open(folder + "/other", "rb") as file:
+            moved = bytearray(file.read())
+    # docs/abi.md: timeline_count, timeline_offset.
+    struct.pack_into("=II", moved, 52, 1, 320)
+    with open(page, "wb") as file:
+        file.write(moved)
+    check(vvar_exec("--page=" + page, "--", "true"), 7, page, "320", "256")
 
 
-MAPS = """
-#include <stdio.h>
-int main(void) {
-  FILE* maps = fopen("/proc/self/maps", "r");
-  for (int c; (c = getc(maps)) != EOF;) putchar(c);
-  return 0;
-}
-"""
+# --- 32 bits -----------------------------------------------------------------
 
 
-def a_32_bit_program_is_refused_and_as_a_child_left_alone(folder, _):
-    source = script(folder, "maps.c", MAPS)
-    probe = build(folder, "probe32", "gcc", "-m32", source=source)
-    done = vvar_exec("--", probe)
-    assert done.returncode == 125 and not done.stdout, done
-    assert "32-bit" in done.stderr and probe in done.stderr, done.stderr
-    done = vvar_exec("-f", "--", "bash", "-c", "%s; exit 4" % probe)
-    assert done.returncode == 4 and "memfd" not in done.stdout, done
-    assert "32-bit" in done.stderr and "keeps the kernel's" in done.stderr, done
-    assert "[vdso]" in done.stdout
+def programs_of_32_bits_have_an_image_of_theirs(folder, _):
+    flags = ["gcc", "-m32"]
+    for more in [[], ["-static"], ["-static-pie"]]:
+        check_maps_of(build(folder, "probe32", *flags, *more))
+
+
+def children_have_the_image_of_their_own_kind(folder, _):
+    # Each becomes one of the other kind, whose system calls it denies, too. The
+    # kernel's headers are the same for both.
+    deny32 = build(folder, "deny32", "gcc", "-m32", "-idirafter",
+                   "/usr/include/x86_64-linux-gnu", source=DENY_SOURCE)
+    pairs = [(deny32, build(folder, "probe", "gcc")),
+             (build(folder, "deny", "gcc", source=DENY_SOURCE),
+              build(folder, "probe32", "gcc", "-m32"))]
+    for deny, probe in pairs:
+        done = vvar_exec("-f", "--", deny, probe, "--maps")
+        assert done.returncode == 0 and not done.stderr, done.stderr
+        check_maps(done.stdout)
+        rows = rows_of(vvar_exec("-f", "--", deny, probe))
+        assert rows["clock_gettime"][::2] == (0, 1), rows
+
+
+def a_call_that_fails_in_a_child_is_told(folder, _):
+    for probe in probes_of_both_kinds(folder):
+        done = vvar_exec("-f", "--", "unshare", "--mount", "sh", "-c",
+                         "umount -l /proc && exec %s --ns-per-call" % probe)
+        if "unshare failed" in done.stderr:
+            raise SkipCase("no mount namespace here: " + done.stderr)
+        assert done.returncode == 0 and float(done.stdout) > 0, done
+        assert "keeps the kernel's vDSO" in done.stderr, done.stderr
+        assert probe in done.stderr and "No such file" in done.stderr
+
+
+def times_beyond_2038_reach_who_has_the_bits(folder, _):
+    ahead_ns = 2 * YEARS_NS
+    wide = build(folder, "wide", "gcc", "-m32", "-D_TIME_BITS=64",
+                 "-D_FILE_OFFSET_BITS=64")
+    rows = rows_of(vvar_exec("--offset=%ds" % (ahead_ns // 10**9), "--", wide))
+    for name in ("clock_gettime", "gettimeofday", "time"):
+        result, ns, in_image = rows[name]
+        assert (result, in_image) == (0, 1), rows
+        assert abs(ns - ahead_ns - time.time_ns()) < DEADLINE_S * 10**9, rows
+    narrow = build(folder, "narrow", "gcc", "-m32")
+    done = vvar_exec("--offset=%ds" % (ahead_ns // 10**9), "--", narrow)
+    # glibc's word on what does not fit.
+    assert rows_of(done)["clock_gettime"][::2] == (-1, 1), done
 
 
 def help_says_what_exec_does_and_does_not(_, __):
@@ -591,6 +656,7 @@ CASES = [
     each_program_has_its_time_from_the_image,
     page_offsets_and_image_are_mapped_in_a_row_and_read_only,
     the_kernels_vdso_stays_for_whoever_unwinds_through_it,
+    a_backtrace_leads_out_of_every_instruction,
     status_output_and_input_are_as_without,
     a_program_stops_and_goes_on_when_told,
     who_signals_the_launcher_means_the_program,
@@ -602,7 +668,10 @@ CASES = [
     setuid_programs_are_refused_but_for_root,
     children_of_another_user_and_namespace_have_the_image_too,
     what_cannot_be_done_is_refused_with_the_reason,
-    a_32_bit_program_is_refused_and_as_a_child_left_alone,
+    programs_of_32_bits_have_an_image_of_theirs,
+    children_have_the_image_of_their_own_kind,
+    a_call_that_fails_in_a_child_is_told,
+    times_beyond_2038_reach_who_has_the_bits,
     help_says_what_exec_does_and_does_not,
     offsets_of_time_namespaces_are_honoured,
     a_rate_holds_between_updates_too,

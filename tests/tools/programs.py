@@ -184,6 +184,14 @@ PROGRAMS = {
         "bash", "-c", "printf 'gettimeofday 0 %s000\\n' ${EPOCHREALTIME/./}"]),
 }
 
+# The same of those that the kernel runs beside its own.
+I386_PROGRAMS = {
+    "glibc i386 dynamic": c_program("gcc", "-m32"),
+    "glibc i386 static": c_program("gcc", "-m32", "-static"),
+    "glibc i386 time64": c_program("gcc", "-m32", "-D_TIME_BITS=64",
+                                   "-D_FILE_OFFSET_BITS=64"),
+}
+
 
 def run_cases(cases, before=lambda case: None):
     """Runs case(folder, page) for each, after before(case), in a folder of its

@@ -39,9 +39,12 @@ using fallback::VdsoFunctions;
 constexpr int32_t kPrecise[] = {0, 1, 4, 7, 11};
 constexpr int32_t kCoarse[] = {5, 6};
 
-constexpr bool kX86 = fallback::kSyscalls.clock_gettime == 228;
-constexpr int32_t kWrite = kX86 ? 1 : 64;
-constexpr int32_t kExitGroup = kX86 ? 231 : 94;
+constexpr bool kHasTime = fallback::kSyscalls.time != fallback::kNoSyscall;
+constexpr bool kHasTime32 =
+    fallback::kSyscalls.clock_gettime_time32 != fallback::kNoSyscall;
+// i386, x86-64, the others.
+constexpr int32_t kWrite = kHasTime32 ? 4 : kHasTime ? 1 : 64;
+constexpr int32_t kExitGroup = kHasTime32 ? 252 : kHasTime ? 231 : 94;
 
 uint64_t failed;
 
@@ -74,19 +77,29 @@ uint64_t Outside(uint64_t before, uint64_t now, uint64_t after) {
 
 // --- Without a page ----------------------------------------------------------
 
-/// Whether every function does as its system call does.
-bool IsTheKernels(const VdsoFunctions& image, int32_t id) {
+template <typename Int>
+using ClockFunction = int32_t (*)(int32_t, fallback::KernelTimespecOf<Int>*);
+
+/// Whether the functions of one width do as their system calls do.
+template <typename Int>
+bool IsTheKernels(ClockFunction<Int> clock_gettime,
+                  ClockFunction<Int> clock_getres, int32_t id) {
   KernelTimespec before = {}, after = {}, step = {};
-  KernelOldTimespec now = {}, image_step = {};
+  fallback::KernelTimespecOf<Int> now = {}, image_step = {};
   const int32_t error = fallback::ClockGettime(id, &before);
-  const int32_t image_error = image.clock_gettime(id, &now);
+  const int32_t image_error = clock_gettime(id, &now);
   (void)fallback::ClockGettime(id, &after);
   const int32_t step_error = fallback::ClockGetres(id, &step);
   return error == image_error &&
          (error != 0 || Outside(Ns(before), Ns(now), Ns(after)) == 0) &&
-         step_error == image.clock_getres(id, nullptr) &&
-         step_error == image.clock_getres(id, &image_step) &&
+         step_error == clock_getres(id, nullptr) &&
+         step_error == clock_getres(id, &image_step) &&
          Ns(step) == Ns(image_step);
+}
+bool IsTheKernels(const VdsoFunctions& image, int32_t id) {
+  return IsTheKernels<intptr_t>(image.clock_gettime, image.clock_getres, id) &&
+         (!kHasTime32 || IsTheKernels<int64_t>(image.clock_gettime64,
+                                               image.clock_getres_time64, id));
 }
 
 void TheKernelAnswersWithoutAPage(const VdsoFunctions& image) {
@@ -101,6 +114,25 @@ void TheKernelAnswersWithoutAPage(const VdsoFunctions& image) {
                     now.tv_usec >= 0 && zone.tz_dsttime != -1;
   Report("the_kernel_answers_without_a_page", good && others == 0,
          Text().Add(ids + 2).Add(" ids, ").Add(others).Add(" unlike it"));
+}
+
+// A filter may know the call of one width alone. Before the image, which nobody
+// can write, there is room for a result of 32 bits: the other call would say
+// -EFAULT. (Of 64 bits, it would leave the nanoseconds as they were.)
+// Trap: T90
+void EachWidthMakesItsOwnCall(const VdsoFunctions& image) {
+  constexpr int32_t kCpuTime = 2;
+  const auto end = reinterpret_cast<uintptr_t>(vvar_image);
+  auto* last = reinterpret_cast<KernelOldTimespec*>(end) - 1;
+  const KernelOldTimespec kept = *last;
+  KernelTimespec now = {-1, -1}, step = {-1, -1};
+  const bool good =
+      image.clock_gettime(kCpuTime, last) == 0 &&
+      image.clock_getres(kCpuTime, last) == 0 &&
+      image.clock_gettime64(kCpuTime, &now) == 0 && now.tv_nsec >= 0 &&
+      image.clock_getres_time64(kCpuTime, &step) == 0 && step.tv_nsec >= 0;
+  *last = kept;
+  Report("each_width_makes_its_own_call", good, Text());
 }
 
 // --- With one ----------------------------------------------------------------
@@ -195,7 +227,7 @@ void TheOtherFunctionsAnswer(const VdsoFunctions& image) {
   KernelOldTimespec step = {-1, -1};
   good &= image.clock_getres(1, &step) == 0 && Ns(step) == 1;
   good &= image.clock_getres(5, &step) == 0 && Ns(step) == 1'000'000;
-  good &= (image.time != nullptr) == kX86;
+  good &= (image.time != nullptr) == kHasTime;
   if (image.time != nullptr) {
     good &= image.time(nullptr) ==
             static_cast<intptr_t>(ImageNs(image, 5) / kNsPerSec);
@@ -252,6 +284,43 @@ void AWithheldCounterLeavesTheCoarseClocks(const VdsoFunctions& image,
              .Add(uint64_t{withheld[0]} + withheld[1]));
 }
 
+// As the kernel does. The page's time is beyond 2038: who answers is plain.
+void TimeOf32BitsIsTheLowerOnes(const VdsoFunctions& image,
+                                Timekeeper& timekeeper) {
+  constexpr int64_t kYearsNs = 946'080'000'000'000'000;  // 30
+  timekeeper.StepRealtime(kYearsNs);
+  PublishAndWait(timekeeper);
+  PublishAndWait(timekeeper);
+  uint64_t wrong = 0;
+  const auto is_within = [](int64_t before, int32_t low, int64_t after) {
+    return before > INT32_MAX && (low == static_cast<int32_t>(before) ||
+                                  low == static_cast<int32_t>(after));
+  };
+  constexpr int32_t kIds[] = {0, 5, 11};
+  for (const int32_t id : kIds) {
+    KernelTimespec before = {}, after = {};
+    KernelOldTimespec now = {};
+    wrong += image.clock_gettime64(id, &before) != 0 ||
+             image.clock_gettime(id, &now) != 0 ||
+             image.clock_gettime64(id, &after) != 0 ||
+             !is_within(before.tv_sec, static_cast<int32_t>(now.tv_sec),
+                        after.tv_sec);
+  }
+  KernelTimespec before = {}, after = {}, step = {};
+  fallback::KernelTimeval now = {};
+  wrong += image.clock_gettime64(5, &before) != 0;
+  wrong += image.gettimeofday(&now, nullptr) != 0;
+  const intptr_t second = image.time(nullptr);
+  wrong += image.clock_gettime64(0, &after) != 0;
+  wrong +=
+      !is_within(before.tv_sec, static_cast<int32_t>(now.tv_sec), after.tv_sec);
+  wrong +=
+      !is_within(before.tv_sec, static_cast<int32_t>(second), after.tv_sec);
+  wrong += image.clock_getres_time64(5, &step) != 0 || Ns(step) != 1'000'000;
+  Report("time_of_32_bits_is_the_lower_ones", wrong == 0,
+         Text().Add(wrong).Add(" of 9 wrong"));
+}
+
 uint64_t Run() {
   const VdsoFunctions image = fallback::FindVdsoFunctions(fallback::VdsoImage(
       vvar_image, static_cast<uint64_t>(vvar_image_end - vvar_image)));
@@ -261,6 +330,7 @@ uint64_t Run() {
     return failed;
   }
   TheKernelAnswersWithoutAPage(image);
+  if (kHasTime32) EachWidthMakesItsOwnCall(image);
   const uint64_t hz = MeasureHz();
   FormatPage(time_page, {NativeClock::kCounterId, NativeClock::kCounterBits, hz,
                          1, VVAR_FEATURE_USER_COUNTER, 1, 1, 1'000'000});
@@ -271,6 +341,7 @@ uint64_t Run() {
   TheOtherFunctionsAnswer(image);
   OffsetsMoveTheirClocks(image);
   AWithheldCounterLeavesTheCoarseClocks(image, timekeeper);
+  if (kHasTime32) TimeOf32BitsIsTheLowerOnes(image, timekeeper);
   return failed;
 }
 

@@ -25,7 +25,7 @@ def _program(image, target, family):
         srcs = [
             "image_program.cc",
             "//embed/kernel:memset.cc",
-        ],
+        ] + (["wide_division.cc"] if target == "i386" else []),
         hdrs = ["//embed/kernel:headers"],
         embeds = {image: "vvar_image"},
         script = "image_program.ld",
@@ -41,8 +41,10 @@ def _program(image, target, family):
 def all_images():
     """Makes them, and <name>_program. Returns the names of the images."""
     images = []
-    for target in ["x86_64", "aarch64", "riscv64"]:
-        linkers = ["ld.lld-19"] + (["ld.bfd"] if target == "x86_64" else [])
+    for target in ["x86_64", "i386", "aarch64", "riscv64"]:
+        linkers = ["ld.lld-19"]
+        if target in ["x86_64", "i386"]:
+            linkers.append("ld.bfd")
         for family in ["gcc", "clang"]:
             for linker in linkers:
                 name = "%s_%s_%s" % (target, family, linker[3:6])
