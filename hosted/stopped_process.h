@@ -14,7 +14,6 @@
 
 #include <algorithm>
 #include <fstream>
-#include <iterator>
 #include <string>
 #include <utility>
 #include <vector>
@@ -146,7 +145,9 @@ class StoppedProcess {
   /// Source: proc_pid_stat(5): the word behind the name in parentheses.
   char StateOf(pid_t tid) const {
     std::ifstream file(absl::StrCat("/proc/", pid_, "/task/", tid, "/stat"));
-    const std::string text{std::istreambuf_iterator<char>(file), {}};
+    // Not by an iterator: of a thread that ends meanwhile that one throws.
+    std::string text;
+    std::getline(file, text, '\0');
     const size_t name_end = text.rfind(')');
     return name_end == std::string::npos || name_end + 2 >= text.size()
                ? 'X'

@@ -80,10 +80,10 @@ static unsigned long FindImage(void) {
   unsigned long found = getauxval(AT_SYSINFO_EHDR);
   char line[512];
   FILE* maps = fopen("/proc/self/maps", "r");
-  while (fgets(line, sizeof(line), maps) != NULL) {
+  while (maps != NULL && fgets(line, sizeof(line), maps) != NULL) {
     if (strstr(line, "vvar-attached-image")) sscanf(line, "%lx", &found);
   }
-  fclose(maps);
+  if (maps != NULL) fclose(maps);
   return found;
 }
 
