@@ -304,15 +304,15 @@ def check_pages(image):
 
 def check(path):
   """Prints the report on one file; returns whether it is an image."""
-  with open(path, "rb") as file:
-    data = file.read()
   good = True
   print(path)
   try:
+    with open(path, "rb") as file:
+      data = file.read()
     for name, holds, details in checks(data):
       print("  %-4s %-44s %s" % ("ok" if holds else "BAD", name, details))
       good &= holds
-  except NotAnImage as problem:
+  except (NotAnImage, OSError) as problem:
     print("  BAD  not an image: %s" % problem)
     return False
   return good

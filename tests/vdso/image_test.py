@@ -23,14 +23,18 @@ def report(name, passed, details):
   return passed
 
 
+def checked_file(path):
+  """Returns whether this file passes, and the report."""
+  with contextlib.redirect_stdout(io.StringIO()) as output:
+    good = check_image.check(path)
+  return good, output.getvalue()
+
+
 def checked(data):
-  """Returns whether these bytes pass, and the report."""
   with tempfile.NamedTemporaryFile() as file:
     file.write(data)
     file.flush()
-    with contextlib.redirect_stdout(io.StringIO()) as output:
-      good = check_image.check(file.name)
-  return good, output.getvalue()
+    return checked_file(file.name)
 
 
 # Traps: T96, T97, T98
@@ -144,6 +148,9 @@ def main(paths):
       passed &= report("rejects_one_for_%s_%s" % (isa, what),
                        not good and any(said in line for line in bad),
                        "; ".join(bad) or "not rejected")
+  good, output = checked_file("no-such-file")
+  passed &= report("rejects_a_file_that_is_not_there",
+                   not good and "No such file" in output, output.strip())
   return 0 if passed else 1
 
 
