@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 //
-// Time inside one process: one line starts a ticker and gives a clock, and with
-// it std::chrono clock types. Nothing happens before main(); what cannot use
-// the counter falls back to the system and says so. User space.
+// Time in one line: a clock that this process keeps, with its std::chrono
+// types, and one of a page that another keeps. Nothing happens before main();
+// what cannot use the counter falls back to the system and says so. User space.
 #ifndef VVAR_HOSTED_CLOCK_H_
 #define VVAR_HOSTED_CLOCK_H_
 
@@ -11,6 +11,8 @@
 
 #include <chrono>
 #include <memory>
+#include <optional>
+#include <string_view>
 #include <utility>
 
 #include "absl/status/status.h"
@@ -40,6 +42,18 @@ inline fallback::VdsoFunctions SystemVdso() {
 
 /// The chain of a page between processes.
 using SharedChain = fallback::Chain<NativeClock, PageMemory, ClockOffsets>;
+
+namespace clock_internal {
+
+/// A chain that begins with the system, and says why.
+template <class Chain>
+Chain WithoutPage(const fallback::VdsoFunctions& vdso) {
+  return Chain({}, vdso,
+               SignalOfCounterRead() == 0 ? ReadStatus::kNotReady
+                                          : ReadStatus::kUnreadableCounter);
+}
+
+}  // namespace clock_internal
 
 /// A clock of this process, kept by a thread of its own. RAII: the destructor
 /// stops the thread. Any number may exist; each has its own page, in the terms
@@ -78,20 +92,14 @@ class InProcessClock {
  private:
   absl::Status Start(const UpdaterOptions& options) {
     const fallback::VdsoFunctions vdso = SystemVdso();
-    chain_ = fallback::Chain<>({}, vdso,
-                               SignalOfCounterRead() == 0
-                                   ? ReadStatus::kNotReady
-                                   : ReadStatus::kUnreadableCounter);
+    chain_ = clock_internal::WithoutPage<fallback::Chain<>>(vdso);
     absl::StatusOr<CounterInfo<NativeClock>> counter = FindCounter();
     if (!counter.ok()) return counter.status();
     absl::StatusOr<std::unique_ptr<PageKeeper>> keeper = PageKeeper::Start(
         *counter, std::make_unique<KernelReference>(counter->clock), options);
     if (!keeper.ok()) return keeper.status();
     keeper_ = *std::move(keeper);
-    chain_ = fallback::Chain<>(
-        Reader<NativeClock>(&keeper_->page().bytes().timeline[0],
-                            counter->clock),
-        vdso);
+    chain_ = fallback::Chain<>(keeper_->reader(), vdso);
     return absl::OkStatus();
   }
 
@@ -100,9 +108,51 @@ class InProcessClock {
   absl::Status status_;
 };
 
+/// A clock of a page that another process keeps, such as `vvar serve`. RAII:
+/// the destructor unmaps the page. In the terms of the time namespace it was
+/// made in, as AttachedPage.
+///
+///   vvar::hosted::AttachedClock clock("demo");
+///   uint64_t ns = clock.Now(vvar::ClockId::kMonotonic);
+class AttachedClock {
+ public:
+  /// Never fails: where there is no page of that name (see PagePath()),
+  /// status() says why, and reads go to the vDSO or the kernel, for good. So
+  /// they do while the page's writer is dead: then its next writer is noticed.
+  explicit AttachedClock(std::string_view name) : status_(Attach(name)) {}
+  AttachedClock(const AttachedClock&) = delete;
+  AttachedClock& operator=(const AttachedClock&) = delete;
+
+  /// Ok, or why this clock is no faster than the system's.
+  const absl::Status& status() const { return status_; }
+
+  /// As InProcessClock's.
+  uint64_t Now(ClockId id) const { return chain_.NowNs(id); }
+  uint64_t NowUnordered(ClockId id) const { return chain_.NowNsUnordered(id); }
+  const SharedReader& reader() const { return chain_.page(); }
+  const SharedChain& chain() const { return chain_; }
+
+ private:
+  absl::Status Attach(std::string_view name) {
+    const fallback::VdsoFunctions vdso = SystemVdso();
+    chain_ = clock_internal::WithoutPage<SharedChain>(vdso);
+    const absl::StatusOr<CounterInfo<NativeClock>> counter = FindCounter();
+    if (!counter.ok()) return counter.status();
+    absl::StatusOr<AttachedPage> page = AttachedPage::Attach(name);
+    if (!page.ok()) return page.status();
+    page_ = *std::move(page);
+    chain_ = SharedChain(page_->MakeReader(counter->clock), vdso);
+    return absl::OkStatus();
+  }
+
+  SharedChain chain_;
+  std::optional<AttachedPage> page_;
+  absl::Status status_;
+};
+
 /// Returns the process's clock behind the std::chrono types below; the first
 /// call starts it (some 15 ms), from whichever thread. It is never destroyed,
-/// so that late readers find it.
+/// so that late readers find it. Context: the first call in no signal handler.
 inline const InProcessClock& ProcessClock() {
   static const auto* const clock = new InProcessClock();
   return *clock;

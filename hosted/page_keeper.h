@@ -25,6 +25,7 @@
 #include "hosted/updater.h"
 #include "vvar/header.h"
 #include "vvar/page.h"
+#include "vvar/reader.h"
 
 namespace vvar::hosted {
 
@@ -61,8 +62,8 @@ class PageKeeper {
     absl::StatusOr<std::unique_ptr<TickLoop>> loop =
         TickLoop::Create(updater->tick_ns());
     if (!loop.ok()) return loop.status();
-    std::unique_ptr<PageKeeper> keeper(
-        new PageKeeper(*std::move(page), std::move(updater), *std::move(loop)));
+    std::unique_ptr<PageKeeper> keeper(new PageKeeper(
+        *std::move(page), counter.clock, std::move(updater), *std::move(loop)));
     absl::Status ticking = keeper->StartThread();
     if (!ticking.ok()) return ticking;
     return keeper;
@@ -78,11 +79,16 @@ class PageKeeper {
   PageKeeper& operator=(const PageKeeper&) = delete;
 
   const WritablePage& page() const { return page_; }
+  /// A reader of the page, in the reference's terms. It holds while this lives.
+  Reader<NativeClock> reader() const {
+    return {&page_.bytes().timeline[0], clock_};
+  }
 
  private:
-  PageKeeper(WritablePage page, std::unique_ptr<Updater> updater,
-             std::unique_ptr<TickLoop> loop)
+  PageKeeper(WritablePage page, NativeClock clock,
+             std::unique_ptr<Updater> updater, std::unique_ptr<TickLoop> loop)
       : page_(std::move(page)),
+        clock_(clock),
         updater_(std::move(updater)),
         loop_(std::move(loop)) {}
 
@@ -111,6 +117,7 @@ class PageKeeper {
   }
 
   WritablePage page_;
+  NativeClock clock_;
   std::unique_ptr<Updater> updater_;
   std::unique_ptr<TickLoop> loop_;
   pthread_t thread_ = {};
