@@ -243,8 +243,8 @@ def examples_are_short_and_in_the_table():
   folder = pathlib.Path(__file__).resolve().parents[2] / "examples"
   programs = {path.stem: path for path in folder.glob("*.cc")}
   assert set(programs) == set(EXAMPLES), (programs, EXAMPLES)
-  rows = re.findall(r"^\| `(\w+)\.cc` \|", (folder / "README.md").read_text(),
-                    re.MULTILINE)
+  rows = re.findall(r"^\| `(\w+)\.cc` \|.*\| `bazel run //examples:\1\b",
+                    (folder / "README.md").read_text(), re.MULTILINE)
   assert sorted(rows) == sorted(programs), rows
   for path in programs.values():
     assert path.read_text().count("\n") <= 80, path

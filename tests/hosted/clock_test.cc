@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: MIT
 //
 // The clock of a process: that it starts and stops, is shared and falls back,
-// also where the counter is taken away and across fork(); then its std::chrono
-// types. The tests that fork come first: no thread of the process's clock is
-// there yet.
+// also where the counter is taken away and across fork(); that of a page of
+// another's; then the std::chrono types. The tests that fork come first: no
+// thread of the process's clock is there yet.
 #include "hosted/clock.h"
 
 #include <gtest/gtest.h>
@@ -24,15 +24,21 @@
 #include <iterator>
 #include <memory>
 #include <ratio>
+#include <string>
 #include <thread>
 #include <type_traits>
+#include <utility>
 #include <vector>
 
 #include "absl/status/status.h"
+#include "absl/strings/str_cat.h"
 #include "absl/time/time.h"
 #include "fallback/chain.h"
 #include "fallback/syscall.h"
 #include "hosted/counter.h"
+#include "hosted/page_keeper.h"
+#include "hosted/reference.h"
+#include "hosted/time_namespace.h"
 #include "hosted/updater.h"
 #include "tests/hosted/child_process.h"
 #include "vvar/page.h"
@@ -296,9 +302,79 @@ TEST_F(ClockTest, FallsBackToTheKernelWhereTheCounterIsRefused) {
     const ChainReading reading = clock.chain().Now(VVAR_CLOCK_MONOTONIC);
     if (reading.leg != Leg::kSyscall) return 4;
     if (reading.page_status != ReadStatus::kUnreadableCounter) return 6;
+    const AttachedClock attached("/nonexistent/page");
+    if (!absl::IsFailedPrecondition(attached.status())) return 7;
+    if (!IsTheKernels(ClockId::kMonotonic,
+                      [&](ClockId c) { return attached.Now(c); })) {
+      return 8;
+    }
     return reading.ok() ? 0 : 5;
   });
   EXPECT_EQ(child.Wait(), 0) << "139: it died of a fault";
+}
+
+// A page as another process would keep it, and its name.
+class KeptPage {
+ public:
+  explicit KeptPage(const UpdaterOptions& options = {}) {
+    const auto counter = FindCounter();
+    const auto own = TimeNamespaceOffsets();
+    if (!counter.ok() || !own.ok()) return;
+    auto keeper = PageKeeper::Start(
+        *counter, std::make_unique<KernelReference>(counter->clock, *own),
+        options);
+    if (keeper.ok()) keeper_ = *std::move(keeper);
+  }
+  bool is_kept() const { return keeper_ != nullptr; }
+  std::string name() const {
+    return absl::StrCat("/proc/self/fd/", keeper_->page().fd());
+  }
+  void Abandon() { keeper_.reset(); }
+
+ private:
+  std::unique_ptr<PageKeeper> keeper_;
+};
+
+TEST_F(ClockTest, AttachedIsThePages) {
+  const KeptPage page;
+  ASSERT_TRUE(page.is_kept());
+  const AttachedClock clock(page.name());
+  ASSERT_TRUE(clock.status().ok()) << clock.status();
+  EXPECT_EQ(clock.chain().Now(VVAR_CLOCK_MONOTONIC).leg, Leg::kPage);
+  EXPECT_TRUE(clock.reader().Interval(ClockId::kRealtime).ok());
+  for (int i = 0; i < 1'000; ++i) {
+    const ClockId id = kPreciseClocks[i % 5];
+    ASSERT_TRUE(IsTheKernels(id, [&](ClockId c) { return clock.Now(c); }));
+    ASSERT_TRUE(
+        IsTheKernels(id, [&](ClockId c) { return clock.NowUnordered(c); }));
+  }
+}
+
+TEST_F(ClockTest, AttachedFallsBackWhereThereIsNoPage) {
+  const AttachedClock clock("/nonexistent/page");
+  EXPECT_TRUE(absl::IsNotFound(clock.status())) << clock.status();
+  EXPECT_FALSE(clock.reader().attached());
+  const ChainReading reading = clock.chain().Now(VVAR_CLOCK_MONOTONIC);
+  EXPECT_NE(reading.leg, Leg::kPage);
+  EXPECT_EQ(reading.page_status, ReadStatus::kNotReady);
+  for (const ClockId id : kPreciseClocks) {
+    EXPECT_TRUE(IsTheKernels(id, [&](ClockId c) { return clock.Now(c); }));
+  }
+}
+
+TEST_F(ClockTest, AttachedFallsBackWhenThePageIsAbandoned) {
+  KeptPage page({.max_age = absl::Milliseconds(10)});
+  ASSERT_TRUE(page.is_kept());
+  const AttachedClock clock(page.name());
+  ASSERT_TRUE(clock.status().ok()) << clock.status();
+  page.Abandon();
+  EXPECT_TRUE(WaitUntil([&] {
+    return clock.chain().Now(VVAR_CLOCK_MONOTONIC).page_status ==
+           ReadStatus::kStale;
+  }));
+  EXPECT_TRUE(clock.status().ok()) << "a new writer may come";
+  EXPECT_TRUE(IsTheKernels(ClockId::kRealtime,
+                           [&](ClockId c) { return clock.Now(c); }));
 }
 
 TEST_F(ClockTest, ForkedChildReadsOn) {

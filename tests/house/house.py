@@ -33,10 +33,11 @@ ROOT = (pathlib.Path(sys.argv[1]).resolve() if len(sys.argv) > 1 else
         pathlib.Path(__file__).resolve().parents[2])
 
 FREESTANDING = ("vvar", "clocks", "fallback", "paravirt")
-HOSTED = ("hosted", "tools", "bench")
+HOSTED = ("hosted", "tools", "bench", "examples")
 CPP = (".h", ".cc", ".c")
 
-# Folders of the plan (README.md) that need not be there yet.
+# Folders of the plan (README.md) that need not be there yet, or lack some kind
+# of file: examples/ has no headers.
 _MAY_BE_MISSING = {"paravirt", "vdso", "embed", "models", "examples"}
 # Not source: git's, Bazel's, Python's and the benchmarks' own.
 _SKIPPED = re.compile(r"\.git|bazel-.*|__pycache__|out")
@@ -142,7 +143,8 @@ def documents():
   return (files("docs", suffixes=(".md",)) +
           files("models", suffixes=(".md", ".pml") + CPP) +
           [path for path in ("README.md", "CONVENTIONS.md", "CHANGELOG.md",
-                             "bench/README.md") if (ROOT / path).is_file()])
+                             "bench/README.md", "examples/README.md")
+           if (ROOT / path).is_file()])
 
 
 def prose(path):
