@@ -32,6 +32,7 @@ class DeadlineSpinner {
            0) {
       ++looks;
       // Without a page there is nothing to convert with: the clock is polled.
+      if (!clock_.status().ok()) continue;
       if (lines_.Capture(clock_.reader()) != vvar::ReadStatus::kOk) continue;
       const vvar::CyclesConversion deadline =
           lines_.CyclesAt(ClockId::kMonotonic, deadline_ns);

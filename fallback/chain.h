@@ -83,6 +83,15 @@ class Chain {
                     [&](ClockId clock) { return page_.NowUnordered(clock); });
   }
 
+  /// Returns the page's bounds of the true time, or why there are none: the
+  /// system has no such thing to fall back to. Ordering: as clock_gettime().
+  [[nodiscard]] IntervalReading Interval(ClockId id) const {
+    if (!page_.attached()) return {0, 0, without_page_, ClockStatus::kNone};
+    return page_.Interval(id);
+  }
+
+  /// The page's reader; where it is one of nothing, the counter may be what
+  /// this process may not read, and then a read of it is a fault.
   constexpr const PageReader& page() const { return page_; }
 
  private:

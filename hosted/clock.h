@@ -29,6 +29,7 @@
 #include "vvar/offset.h"
 #include "vvar/page.h"
 #include "vvar/reader.h"
+#include "vvar/reading.h"
 
 namespace vvar::hosted {
 
@@ -82,7 +83,12 @@ class InProcessClock {
   /// The same, unordered: see Reader.
   uint64_t NowUnordered(ClockId id) const { return chain_.NowNsUnordered(id); }
 
-  /// The page's reader, for intervals, snapshots and statuses.
+  /// Returns bounds of the true time. Error: without a page there are none; the
+  /// status says so.
+  IntervalReading Interval(ClockId id) const { return chain_.Interval(id); }
+
+  /// The page's reader, for snapshots, statuses and a History. Range: only if
+  /// it is attached(), which it is if status() is ok; see Chain::page().
   const Reader<NativeClock>& reader() const { return chain_.page(); }
   /// The page's descriptor, for whoever maps it elsewhere; -1 without a page.
   int page_fd() const { return keeper_ != nullptr ? keeper_->page().fd() : -1; }
@@ -129,6 +135,7 @@ class AttachedClock {
   /// As InProcessClock's.
   uint64_t Now(ClockId id) const { return chain_.NowNs(id); }
   uint64_t NowUnordered(ClockId id) const { return chain_.NowNsUnordered(id); }
+  IntervalReading Interval(ClockId id) const { return chain_.Interval(id); }
   const SharedReader& reader() const { return chain_.page(); }
   const SharedChain& chain() const { return chain_; }
 

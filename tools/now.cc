@@ -45,7 +45,7 @@ nlohmann::ordered_json Describe(const NamedClock& clock,
       {"vdso_status", NameOf(reading.vdso_status)},
       {"error", reading.error},
   };
-  const IntervalReading interval = chain.page().Interval(clock.id);
+  const IntervalReading interval = chain.Interval(clock.id);
   if (reading.leg == fallback::Leg::kPage && interval.ok()) {
     row["bound_ns"] = (interval.latest_ns - interval.earliest_ns) / 2;
     row["status"] = NameOf(interval.clock_status);
@@ -56,6 +56,8 @@ nlohmann::ordered_json Describe(const NamedClock& clock,
 /// What a reader of REALTIME has to know of leap seconds, as a report.
 nlohmann::ordered_json DescribeLeap(const hosted::SharedReader& reader) {
   SnapshotReading all;
+  // Without a page not even the counter may be readable.
+  if (!reader.attached()) return {};
   if (reader.Snapshot(&all) != ReadStatus::kOk) return {};
   const uint64_t target_ns =
       all.tai_ns - static_cast<uint64_t>(all.tai_offset_sec) * kNsPerSec;

@@ -50,7 +50,8 @@ class Reader {
   static constexpr uint32_t kMaxTries = 64;
   using Pair = PairView<Memory>;
 
-  /// A reader of nothing: each read says kNotReady.
+  /// A reader of nothing: each read says kNotReady, after it has read the
+  /// counter as every other. Where that may be a fault, attached() comes first.
   constexpr Reader() = default;
   /// A reader of a timeline that FindTimeline() found. It must stay mapped.
   constexpr Reader(const vvar_timeline* timeline, Clock clock,

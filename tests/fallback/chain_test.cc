@@ -485,6 +485,27 @@ TEST(ChainTest, WithoutAPageTheCounterIsNotRead) {
   EXPECT_EQ(ManualCounter::Stopped()->ReadsInAll(), before);
 }
 
+TEST(ChainTest, IntervalIsThePagesOrSaysWhyThereIsNone) {
+  ScriptedPage page;
+  const auto chain = page.ChainWith({});
+  EXPECT_EQ(chain.Interval(ClockId::kRealtime).status, ReadStatus::kNotReady);
+  page.Publish();
+  const IntervalReading interval = chain.Interval(ClockId::kRealtime);
+  EXPECT_EQ(interval.status, ReadStatus::kOk);
+  const NsReading now = chain.page().Now(ClockId::kRealtime);
+  EXPECT_LE(interval.earliest_ns, now.ns);
+  EXPECT_GT(interval.latest_ns, now.ns);
+  page.GoStale();
+  EXPECT_EQ(chain.Interval(ClockId::kRealtime).status, ReadStatus::kStale);
+
+  const Chain<ManualClock<>> without({}, {}, ReadStatus::kUnreadableCounter);
+  const uint32_t before = ManualCounter::Stopped()->ReadsInAll();
+  const IntervalReading none = without.Interval(ClockId::kRealtime);
+  EXPECT_EQ(none.status, ReadStatus::kUnreadableCounter);
+  EXPECT_EQ(none.clock_status, ClockStatus::kNone);
+  EXPECT_EQ(ManualCounter::Stopped()->ReadsInAll(), before);
+}
+
 // Trap: T117
 TEST(ChainTest, FirstUseFromManyThreads) {
   // Nothing is looked up, mapped or kept at a first use: it is a value.

@@ -6,6 +6,7 @@ Prints `CASE name PASSED|FAILED reason` for each case."""
 
 import json
 import os
+import pathlib
 import signal
 import socket
 import struct
@@ -14,6 +15,9 @@ import sys
 import tempfile
 import time
 import traceback
+
+sys.path.insert(1, str(pathlib.Path(__file__).resolve().parents[1] / "support"))
+import refused_counter  # pylint: disable=wrong-import-position
 
 VVAR = sys.argv[1]
 CLOCKS = ["realtime", "monotonic", "monotonic_raw", "boottime", "tai",
@@ -185,6 +189,18 @@ def now_without_a_page_is_answered_by_the_system(_):
     realtime = now["clocks"][0]
     assert before <= realtime["sec"] * 10**9 + realtime["nsec"]
     assert realtime["sec"] * 10**9 + realtime["nsec"] <= time.time_ns()
+
+
+def now_tells_the_time_where_the_counter_is_refused(page):
+    if not refused_counter.can_be_refused():
+        raise SkipCase("no PR_SET_TSC on this architecture or kernel")
+    folder = os.path.dirname(page)
+    done = subprocess.run([VVAR, "now", "--format=json"], capture_output=True,
+                          text=True, timeout=DEADLINE_S,
+                          env=refused_counter.environment(folder))
+    assert done.returncode == 0, (done.returncode, done.stderr)
+    for row in json.loads(done.stdout)["clocks"]:
+        assert row["leg"] == "syscall" and row["error"] == 0, row
 
 
 def now_with_a_page_is_answered_by_the_page_and_lies_in_the_bracket(page):
@@ -376,6 +392,7 @@ CASES = [
     six_pages_that_cannot_be_read_give_six_errors_and_exit_codes,
     a_reader_without_permission_is_told_so,
     now_without_a_page_is_answered_by_the_system,
+    now_tells_the_time_where_the_counter_is_refused,
     now_with_a_page_is_answered_by_the_page_and_lies_in_the_bracket,
     the_kernels_parameters_are_followed_or_refused_with_the_reason,
     without_chronyd_the_kernel_bounds_the_error,
