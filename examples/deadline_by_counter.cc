@@ -63,7 +63,7 @@ int main() {
                   clock.status().ToString());
   }
   DeadlineSpinner spinner(clock);
-  for (const uint64_t wait_ns : {20'000, 200'000, 2'000'000}) {
+  for (const uint64_t wait_ns : {20'000u, 200'000u, 2'000'000u}) {
     const uint64_t deadline_ns = clock.Now(ClockId::kMonotonic) + wait_ns;
     const uint64_t looks = spinner.SpinUntil(deadline_ns);
     const uint64_t late_ns = clock.Now(ClockId::kMonotonic) - deadline_ns;
