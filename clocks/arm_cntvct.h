@@ -29,6 +29,7 @@ class ArmCntvct {
   static constexpr uint32_t kCounterId = VVAR_COUNTER_ARM_CNTVCT;
   static constexpr uint32_t kCounterBits = 56;
 
+  /// Uses CNTVCT behind an ISB: any CPU.
   constexpr ArmCntvct() = default;
   /// Uses CNTVCTSS_EL0, which is self-synchronised and spares the ISB; the CPU
   /// must have FEAT_ECV (Linux: HWCAP2_ECV). AArch64 only.

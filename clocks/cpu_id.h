@@ -10,6 +10,7 @@
 
 namespace vvar {
 
+/// A CPU and its NUMA node, as Linux numbers them.
 struct CpuId {
   uint32_t cpu;
   uint32_t node;

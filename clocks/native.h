@@ -9,17 +9,17 @@
 #if defined(__x86_64__) || defined(__i386__)
 #include "clocks/x86_tsc.h"
 namespace vvar {
-using NativeClock = X86Tsc;
+using NativeClock = X86Tsc;  ///< On x86-64 and i386.
 }  // namespace vvar
 #elif defined(__aarch64__) || defined(__arm__)
 #include "clocks/arm_cntvct.h"
 namespace vvar {
-using NativeClock = ArmCntvct;
+using NativeClock = ArmCntvct;  ///< On AArch64 and AArch32.
 }  // namespace vvar
 #elif defined(__riscv)
 #include "clocks/riscv_time.h"
 namespace vvar {
-using NativeClock = RiscvTime;
+using NativeClock = RiscvTime;  ///< On RV64 and RV32.
 }  // namespace vvar
 #else
 #error "no counter for this architecture: add clocks/<isa>_<counter>.h"

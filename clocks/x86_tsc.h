@@ -22,6 +22,7 @@ class X86Tsc {
   static constexpr uint32_t kCounterId = VVAR_COUNTER_X86_TSC;
   static constexpr uint32_t kCounterBits = 64;
 
+  /// Uses LFENCE and RDTSC.
   constexpr X86Tsc() = default;
   /// Uses RDTSCP, which a CPU must have (CPUID 8000_0001h EDX bit 27): 1.5 %
   /// cheaper, and ordered on AMD whatever LFENCE does. Faults in SGX1 enclaves.
@@ -73,6 +74,7 @@ class X86Tsc {
   /// Ordering: none.
   [[gnu::always_inline]] void Relax() const { asm volatile("pause"); }
 
+  /// Whether Read() is RDTSCP.
   constexpr bool has_rdtscp() const { return has_rdtscp_; }
 
  private:
@@ -100,12 +102,12 @@ inline CpuidLeaf ReadCpuid(uint32_t leaf, uint32_t subleaf) {
 
 /// What CPUID says of the counter.
 struct X86TscInfo {
-  bool has_tsc;
-  bool has_rdtscp;
-  bool invariant;   ///< Constant rate in all C-, P- and T-states.
-  bool hypervisor;  ///< Runs under one.
-  HzSource hz_source;
-  uint64_t hz;  ///< 0 if unknown.
+  bool has_tsc;        ///< Without it RDTSC faults.
+  bool has_rdtscp;     ///< RDTSCP likewise.
+  bool invariant;      ///< Constant rate in all C-, P- and T-states.
+  bool hypervisor;     ///< Runs under one.
+  HzSource hz_source;  ///< Who says `hz`.
+  uint64_t hz;         ///< 0 if unknown.
 
   /// Decodes CPUID through `cpuid(leaf, subleaf)`, so that tests can script it.
   /// Source: Intel SDM vol. 2A CPUID: 01h, 15h, 16h, 80000001h, 80000007h; AMD
@@ -129,6 +131,7 @@ struct X86TscInfo {
     info.SetHz(cpuid, max_basic);
     return info;
   }
+  /// Asks this CPU. Context: as ReadCpuid().
   static X86TscInfo Query() { return Query(ReadCpuid); }
 
   /// The counter with the cheapest right read this CPU has.

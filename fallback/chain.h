@@ -14,6 +14,7 @@
 #include "fallback/vdso_symbol.h"
 #include "vvar/reader.h"
 
+/// Time from the system, where no page gives it; without a libc.
 namespace vvar::fallback {
 
 /// Who answered.
@@ -32,7 +33,9 @@ struct ChainReading {
   ReadStatus page_status;  ///< kOk, or why the page did not answer.
   VdsoStatus vdso_status;  ///< kFound, or why the vDSO could not be asked.
 
+  /// False: `error` says why there is no time.
   constexpr bool ok() const { return error == 0; }
+  /// The time in ns, modulo 2^64.
   constexpr uint64_t ns() const { return TimespecToNs({sec, nsec}); }
 };
 
@@ -49,6 +52,7 @@ template <ClockSource Clock = NativeClock, class Memory = PageMemory,
           class Offsets = NoOffsets>
 class Chain {
  public:
+  /// What asks the page.
   using PageReader = Reader<Clock, Memory, Offsets>;
 
   /// A chain without a page or a vDSO: all reads are system calls.
@@ -77,6 +81,7 @@ class Chain {
   [[nodiscard, gnu::always_inline]] inline uint64_t NowNs(ClockId id) const {
     return AnswerNs(id, [&](ClockId clock) { return page_.Now(clock); });
   }
+  /// The same, but the page's leg is not ordered.
   [[nodiscard, gnu::always_inline]] inline uint64_t NowNsUnordered(
       ClockId id) const {
     return AnswerNs(id,

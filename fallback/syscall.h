@@ -19,26 +19,33 @@ template <typename Int>
 struct KernelTimespecOf {
   Int tv_sec, tv_nsec;
 };
-using KernelTimespec = KernelTimespecOf<int64_t>;
-using KernelTimespec32 = KernelTimespecOf<int32_t>;    // ends in 2038
-using KernelOldTimespec = KernelTimespecOf<intptr_t>;  // one of these two
+using KernelTimespec = KernelTimespecOf<int64_t>;      ///< On each ISA.
+using KernelTimespec32 = KernelTimespecOf<int32_t>;    ///< Ends in 2038.
+using KernelOldTimespec = KernelTimespecOf<intptr_t>;  ///< One of these two.
+/// What gettimeofday() gives.
 struct KernelTimeval {
   intptr_t tv_sec, tv_usec;
 };
+/// Its time zone, as settimeofday() set it.
 struct KernelTimezone {
   int32_t tz_minuteswest, tz_dsttime;
 };
 
 inline constexpr int32_t kNoSyscall = -1;  ///< The ISA never had this call.
+/// Of one ISA. Seconds have 64 bits where a name does not say 32.
 struct SyscallNumbers {
   int32_t clock_gettime = kNoSyscall, clock_getres = kNoSyscall;
   int32_t clock_gettime_time32 = kNoSyscall, clock_getres_time32 = kNoSyscall;
-  int32_t gettimeofday = kNoSyscall, time = kNoSyscall, getcpu = kNoSyscall;
+  int32_t gettimeofday = kNoSyscall;
+  int32_t time = kNoSyscall;  ///< Of x86.
+  int32_t getcpu = kNoSyscall;
 };
 
-// One block per ISA: its numbers, and EnterKernel, its asm.
-// Ordering: the compiler must not swap the entry with loads and stores around
-// it, since results arrive in memory: "memory". Among CPUs it orders nothing.
+/// @{
+/// One block per ISA: its numbers, and EnterKernel, its asm, which gives what
+/// the kernel does: a result or -errno.
+/// Ordering: the compiler must not swap the entry with loads and stores around
+/// it, since results arrive in memory: "memory". Among CPUs it orders nothing.
 #define VVAR_SYSCALL_CLOBBERS "memory"
 
 #if defined(__x86_64__) && !defined(__ILP32__)
@@ -188,8 +195,9 @@ inline intptr_t EnterKernel(int32_t call, intptr_t a, intptr_t b, intptr_t c) {
 #error "fallback/syscall.h: unknown ISA: give it SyscallNumbers and EnterKernel"
 #endif
 #undef VVAR_SYSCALL_CLOBBERS
+/// @}
 
-// Gives the kernel's own -ENOSYS where there is no such call to enter it for.
+/// Gives the kernel's own -ENOSYS where there is no such call to enter it for.
 inline int32_t CallKernel(int32_t call, intptr_t a, const void* b) {
   if (call == kNoSyscall) return -38;
   return static_cast<int32_t>(
@@ -203,6 +211,7 @@ inline int32_t CallKernel(int32_t call, intptr_t a, const void* b) {
 [[nodiscard]] inline int32_t ClockGettime(int32_t id, KernelTimespec* now) {
   return CallKernel(kSyscalls.clock_gettime, id, now);
 }
+/// Reads a clock's resolution, likewise. `step` may be null.
 [[nodiscard]] inline int32_t ClockGetres(int32_t id, KernelTimespec* step) {
   return CallKernel(kSyscalls.clock_getres, id, step);
 }
@@ -213,6 +222,7 @@ inline int32_t CallKernel(int32_t call, intptr_t a, const void* b) {
                                                 KernelTimespec32* now) {
   return CallKernel(kSyscalls.clock_gettime_time32, id, now);
 }
+/// Reads its resolution, likewise. `step` may be null.
 [[nodiscard]] inline int32_t ClockGetresTime32(int32_t id,
                                                KernelTimespec32* step) {
   return CallKernel(kSyscalls.clock_getres_time32, id, step);
@@ -236,9 +246,10 @@ inline int32_t CallKernel(int32_t call, intptr_t a, const void* b) {
   return CallKernel(kSyscalls.getcpu, reinterpret_cast<intptr_t>(cpu), node);
 }
 
+/// A function is exported as prefix + name, of this version.
 struct VdsoNaming {
-  const char* prefix;  // null: unknown
-  const char* version;
+  const char* prefix;   ///< Null: unknown.
+  const char* version;  ///< Likewise.
 };
 
 /// Tells how Linux names a vDSO's functions, by ELF's e_machine.
@@ -275,16 +286,17 @@ inline VdsoLookup FindVdsoFunction(const VdsoImage& image, const char* name) {
 /// return as the calls above do, which they make where they know no answer:
 /// pair each with the call of its width. Only the live image's can be called.
 struct VdsoFunctions {
-  VdsoStatus status = VdsoStatus::kNotElf;  // clock_gettime's, either width
+  VdsoStatus status = VdsoStatus::kNotElf;  ///< clock_gettime's, either width.
   int32_t (*clock_gettime)(int32_t id, KernelOldTimespec* now) = nullptr;
   int32_t (*clock_gettime64)(int32_t id, KernelTimespec* now) = nullptr;
   int32_t (*clock_getres)(int32_t id, KernelOldTimespec* step) = nullptr;
   int32_t (*clock_getres_time64)(int32_t id, KernelTimespec* step) = nullptr;
   int32_t (*gettimeofday)(KernelTimeval* now, KernelTimezone* zone) = nullptr;
-  intptr_t (*time)(intptr_t* now) = nullptr;
+  intptr_t (*time)(intptr_t* now) = nullptr;  ///< Returns the seconds.
   int32_t (*getcpu)(uint32_t* cpu, uint32_t* node, void* unused) = nullptr;
 };
 
+/// Finds them, each by itself, in an image of this process's class.
 [[nodiscard]] inline VdsoFunctions FindVdsoFunctions(const VdsoImage& image) {
   const auto find = [&]<typename Fn>(const char* name, Fn* VdsoFunctions::*) {
     return reinterpret_cast<Fn*>(FindVdsoFunction(image, name).address);

@@ -15,37 +15,39 @@ namespace vvar::fallback {
 
 /// Why a name has an address or has none.
 enum class VdsoStatus : uint8_t {
-  kFound,          // also: the image as a whole is usable
-  kNotElf,         // no image, no ELF magic, or not a shared object
-  kWrongClass,     // neither ELF32 nor ELF64; or not this process's class
-  kWrongEndian,    // not this process's byte order
-  kWrongMachine,   // a machine that VdsoNamingOf() does not know
-  kTruncated,      // the headers or the segment end past the size limit
-  kNoDynamic,      // no PT_LOAD or no PT_DYNAMIC: nothing to look up by
-  kNoSymbolTable,  // DT_SYMTAB or DT_STRTAB is absent
-  kNoHash,         // DT_HASH and DT_GNU_HASH are both absent
-  kCorrupt,        // a table is not inside the segment, or has no end
-  kNoSuchSymbol,   // not exported, or undefined here, or not a function
-  kNoSuchVersion,  // exported, but not with this version
+  kFound,          ///< Also: the image as a whole is usable.
+  kNotElf,         ///< No image, no ELF magic, or not a shared object.
+  kWrongClass,     ///< Neither ELF32 nor ELF64; or not this process's class.
+  kWrongEndian,    ///< Not this process's byte order.
+  kWrongMachine,   ///< A machine that VdsoNamingOf() does not know.
+  kTruncated,      ///< The headers or the segment end past the size limit.
+  kNoDynamic,      ///< No PT_LOAD or no PT_DYNAMIC: nothing to look up by.
+  kNoSymbolTable,  ///< DT_SYMTAB or DT_STRTAB is absent.
+  kNoHash,         ///< DT_HASH and DT_GNU_HASH are both absent.
+  kCorrupt,        ///< A table is not inside the segment, or has no end.
+  kNoSuchSymbol,   ///< Not exported, or undefined here, or not a function.
+  kNoSuchVersion,  ///< Exported, but not with this version.
 };
 
+/// Where a function is.
 struct [[nodiscard]] VdsoLookup {
   VdsoStatus status;
-  uintptr_t address;  // 0 unless found
+  uintptr_t address;  ///< In this process's memory; 0 unless found.
 };
 
 /// Characters inside the image; do not count on a NUL after them.
 struct VdsoText {
-  const char* data;
+  const char* data;  ///< Lives as long as the image.
   size_t size;
 };
 
+/// A function that an image exports.
 struct VdsoSymbol {
-  VdsoText name;
-  VdsoText version;   // empty: unversioned
-  bool hidden;        // to be had by naming its version only
-  uint64_t value;     // st_value, as linked
-  uintptr_t address;  // in this process's memory
+  VdsoText name;      ///< Without the version.
+  VdsoText version;   ///< Empty: unversioned.
+  bool hidden;        ///< To be had by naming its version only.
+  uint64_t value;     ///< st_value, as linked.
+  uintptr_t address;  ///< In this process's memory.
 };
 
 /// An image's tables, found and checked once. It refers to the image's bytes.
@@ -54,9 +56,11 @@ struct VdsoSymbol {
 /// addresses (of 4 bytes in ELF32, 8 in ELF64) are before it.
 class VdsoImage {
  public:
+  /// @{
   /// No Linux vDSO has more; these bound the work a hostile image can cause.
   static constexpr uint64_t kLargestBytes = 64 * 1024;
   static constexpr size_t kLongestName = 255, kMostVersions = 64;
+  /// @}
 
   /// Reads the image in [base, base + size_limit), at most kLargestBytes of it,
   /// at any alignment. Not promised: that functions in a copy can be called.
@@ -77,9 +81,11 @@ class VdsoImage {
     return VdsoImage(base, end > page ? end : page);
   }
 
+  /// kFound, or why Find() finds nothing.
   [[nodiscard]] VdsoStatus status() const { return status_; }
-  /// ELF's e_machine, and the bytes of an address; both 0 if unreadable.
+  /// ELF's e_machine; 0 if unreadable.
   [[nodiscard]] uint64_t machine() const { return machine_; }
+  /// Those of an address, 4 or 8; 0 if unreadable.
   [[nodiscard]] uint64_t word_bytes() const { return word_; }
 
   /// Finds the exported function whose name is `prefix` followed by `name`.

@@ -20,7 +20,7 @@ struct FittedLine {
   uint64_t origin_cycles;
   int64_t origin_ns;
   double offset_ns;
-  double ns_per_cycle;
+  double ns_per_cycle;  ///< The slope that fits.
 
   /// Returns its value at `cycles`, less `base_ns`.
   double NsAt(uint64_t cycles, int64_t base_ns) const {

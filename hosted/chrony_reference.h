@@ -42,9 +42,10 @@ namespace vvar::hosted {
 /// Source: chrony.conf(5), cmdport and bindcmdaddress: 323,
 /// /run/chrony/chronyd.sock.
 struct ChronyAddress {
-  uint16_t port = 323;
-  std::string path = {};
+  uint16_t port = 323;    ///< Of 127.0.0.1.
+  std::string path = {};  ///< Absolute; empty: the port.
 
+  /// For messages; a port comes with its host.
   std::string Name() const {
     return path.empty() ? absl::StrCat("127.0.0.1:", port) : path;
   }
@@ -226,6 +227,7 @@ class ChronyReference : public Reference {
   absl::Status status() const {
     return tracking_.has_value() ? absl::OkStatus() : failure_;
   }
+  /// Where it asks.
   const ChronyAddress& address() const { return address_; }
   /// The last answer, while it is young enough.
   const std::optional<ChronyTracking>& tracking() const { return tracking_; }

@@ -21,10 +21,13 @@
 
 namespace vvar::hosted {
 
-// Source: chrony 4.3, candm.h, protocol version 6: all fields in network byte
-// order; a request is padded to the length of its reply.
+/// The protocol's version.
+/// Source: chrony 4.3, candm.h: all fields in network byte order; a request is
+/// padded to the length of its reply.
 inline constexpr uint8_t kChronyVersion = 6;
+/// Of a request for tracking data, padded, and of its reply.
 inline constexpr size_t kChronyTrackingBytes = 104;
+/// Either of them.
 using ChronyPacket = std::array<uint8_t, kChronyTrackingBytes>;
 
 namespace chrony_internal {
@@ -85,11 +88,12 @@ inline double ChronyFloat(uint32_t bits) {
 
 /// The system clock as chronyd tracks it.
 struct ChronyTracking {
-  uint32_t reference_id;
+  uint32_t reference_id;  ///< Of its source: an address, or a hash of one.
   uint16_t stratum;       ///< 0: none.
   uint16_t leap_status;   ///< 0 none, 1 insert, 2 delete, 3 not synchronised.
   double correction_sec;  ///< What the system clock is behind chronyd's.
   double frequency_ppm;   ///< What it would gain if nobody steered it.
+  /// What its source's measurements say against what is in use.
   double residual_frequency_ppm;
   double skew_ppm;  ///< The error bound of the frequency.
   double root_delay_sec;

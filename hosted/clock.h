@@ -31,6 +31,8 @@
 #include "vvar/reader.h"
 #include "vvar/reading.h"
 
+/// What an operating system is needed for: pages between processes, writers
+/// that follow its clocks, and what puts other programs on a page.
 namespace vvar::hosted {
 
 /// The functions of the vDSO that the kernel gave this process; none where
@@ -132,12 +134,14 @@ class AttachedClock {
   /// Ok, or why this clock is no faster than the system's.
   const absl::Status& status() const { return status_; }
 
+  /// @{
   /// As InProcessClock's.
   uint64_t Now(ClockId id) const { return chain_.NowNs(id); }
   uint64_t NowUnordered(ClockId id) const { return chain_.NowNsUnordered(id); }
   IntervalReading Interval(ClockId id) const { return chain_.Interval(id); }
   const SharedReader& reader() const { return chain_.page(); }
   const SharedChain& chain() const { return chain_; }
+  /// @}
 
  private:
   absl::Status Attach(std::string_view name) {
@@ -187,6 +191,7 @@ struct steady_clock
     : clock_internal::ChronoClock<ClockId::kMonotonic, /*kOrdered=*/true> {
   using time_point = std::chrono::time_point<steady_clock>;
   static constexpr bool is_steady = true;
+  /// Context: as InProcessClock's; the first call of all starts it.
   static time_point now() noexcept { return time_point(SinceEpoch()); }
 };
 
@@ -197,6 +202,7 @@ struct unordered_steady_clock
     : clock_internal::ChronoClock<ClockId::kMonotonic, /*kOrdered=*/false> {
   using time_point = std::chrono::time_point<unordered_steady_clock>;
   static constexpr bool is_steady = true;
+  /// Context: as InProcessClock's; the first call of all starts it.
   static time_point now() noexcept { return time_point(SinceEpoch()); }
 };
 
@@ -205,8 +211,11 @@ struct system_clock
     : clock_internal::ChronoClock<ClockId::kRealtime, /*kOrdered=*/true> {
   using time_point = std::chrono::time_point<system_clock>;
   static constexpr bool is_steady = false;
+  /// Context: as InProcessClock's; the first call of all starts it.
   static time_point now() noexcept { return time_point(SinceEpoch()); }
 
+  /// @{
+  /// For std::chrono::clock_cast: both count from 1970, as POSIX does.
   template <class Duration>
   static std::chrono::sys_time<Duration> to_sys(
       const std::chrono::time_point<system_clock, Duration>& time) {
@@ -218,6 +227,7 @@ struct system_clock
     return std::chrono::time_point<system_clock, Duration>(
         time.time_since_epoch());
   }
+  /// @}
 };
 
 }  // namespace vvar::hosted

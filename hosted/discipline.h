@@ -28,7 +28,7 @@ struct DisciplineHealth {
   /// What MONOTONIC was ahead of the reference when it was joined again; it
   /// stays so, as readers may have been told.
   double ahead_ns = 0;
-  uint64_t ticks = 0;
+  uint64_t ticks = 0;              ///< Calls of Steer().
   uint64_t rejected_brackets = 0;  ///< Ticks skipped: every bracket disturbed.
   uint64_t large_offsets = 0;      ///< Ticks beyond Servo::kLargeNs.
   uint64_t realtime_steps = 0;     ///< Of the reference, whatever was done.
@@ -54,6 +54,7 @@ class Discipline {
   /// No line begins further ahead: a counter that is so far behind went back.
   static constexpr uint64_t kFarthestAheadNs = 2'000'000'000;
 
+  /// Measures the counter for `calibration_ns`. `reference` must outlive it.
   Discipline(Reference& reference, int64_t calibration_ns, uint64_t tick_ns,
              const RealtimePolicy& policy = {})
       : reference_(reference),
@@ -121,7 +122,9 @@ class Discipline {
     SetStatus(timekeeper);
   }
 
+  /// As of the last Steer().
   const DisciplineHealth& health() const { return health_; }
+  /// The reference's, asked every 4 s and when its REALTIME is set.
   const ReferenceQuality& quality() const { return quality_; }
 
  private:

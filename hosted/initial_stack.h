@@ -52,6 +52,7 @@ class InitialStack {
     return stack;
   }
 
+  /// Whose words these are: how wide.
   ProgramClass program() const { return ClassOf(registers_); }
 
   /// Returns whether the vector has an entry of this type.

@@ -108,6 +108,7 @@ class InjectedCalls {
   uint64_t scratch() const {
     return (registers_.rsp - 128 - kScratchSize) & ~uint64_t{15};
   }
+  /// Enough for the path of a descriptor in /proc.
   static constexpr size_t kScratchSize = 256;
 
   /// Puts the thread back as it was; it is stopped still.

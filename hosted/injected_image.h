@@ -33,6 +33,7 @@ namespace vvar::hosted {
 /// An anonymous file that nobody can change any more. Move-only.
 class SealedFile {
  public:
+  /// None: fd() is -1.
   SealedFile() = default;
   SealedFile(SealedFile&& other) noexcept
       : fd_(std::exchange(other.fd_, -1)), size_(other.size_) {}
@@ -66,7 +67,9 @@ class SealedFile {
     return file;
   }
 
+  /// Closed with this object.
   int fd() const { return fd_; }
+  /// Whole pages.
   uint64_t size() const { return size_; }
 
  private:
@@ -87,10 +90,10 @@ inline absl::StatusOr<SealedFile> MakeOffsetsFile(const ClockOffsets& values) {
 /// What to map: descriptors, and the process in whose /proc directory the other
 /// one opens them (descriptor_lender.h).
 struct ImageFiles {
-  pid_t holder;
-  int page_fd;
-  int offsets_fd;
-  int image_fd;
+  pid_t holder;         ///< Must live until they are mapped.
+  int page_fd;          ///< Of vvar_page.
+  int offsets_fd;       ///< Of vvar_offsets, as MakeOffsetsFile() makes it.
+  int image_fd;         ///< Of the image itself.
   uint64_t image_size;  ///< A multiple of VVAR_PAGE_SIZE.
 };
 

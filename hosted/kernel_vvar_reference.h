@@ -36,8 +36,8 @@ namespace vvar::hosted {
 /// comparing readings with clock_gettime(2).
 struct KernelVvarClock {
   uint32_t seq;
-  int32_t mode;  ///< Of the counter; see KernelVvarReference.
-  uint64_t cycle_last;
+  int32_t mode;         ///< Of the counter; see KernelVvarReference.
+  uint64_t cycle_last;  ///< Where the line begins.
   uint64_t max_cycles;
   uint64_t mask;
   uint32_t mult;

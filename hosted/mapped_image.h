@@ -68,11 +68,13 @@ class MappedImage {
     if (layout_.end != 0) munmap(At(layout_.page), layout_.end - layout_.page);
   }
 
+  /// Mapped as long as this object lives.
   const vdso::ImageLayout& layout() const { return layout_; }
   /// The image as a program finds the system's.
   fallback::VdsoImage tables() const {
     return fallback::VdsoImage::FromMappedByKernel(layout_.image);
   }
+  /// They may be called as long.
   fallback::VdsoFunctions functions() const {
     return fallback::FindVdsoFunctions(tables());
   }

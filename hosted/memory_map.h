@@ -27,14 +27,16 @@ struct MemoryRange {
   uint64_t begin;
   uint64_t end;
 
+  /// False for `end`.
   constexpr bool Has(uint64_t address) const {
     return address >= begin && address < end;
   }
 };
 
+/// One line of /proc/PID/maps, without what is not used of it.
 struct Mapping {
-  MemoryRange range;
-  std::string name;  ///< A file or a [word] of the kernel's; "": of nothing.
+  MemoryRange range;  ///< Of whole pages.
+  std::string name;   ///< A file or a [word] of the kernel's; "": of nothing.
 };
 
 /// Mappings, by their addresses.

@@ -22,6 +22,7 @@ namespace vvar::hosted {
 /// REALTIME runs so between updates too.
 class OwnRealtime : public Reference {
  public:
+  /// `rate_ppb` counts from here on.
   OwnRealtime(std::unique_ptr<Reference> base, int64_t offset_ns,
               int64_t rate_ppb)
       : base_(std::move(base)),

@@ -78,6 +78,7 @@ class PageKeeper {
   PageKeeper(const PageKeeper&) = delete;
   PageKeeper& operator=(const PageKeeper&) = delete;
 
+  /// Written by the keeper's thread meanwhile; for its descriptor, and readers.
   const WritablePage& page() const { return page_; }
   /// A reader of the page, in the reference's terms. It holds while this lives.
   Reader<NativeClock> reader() const {

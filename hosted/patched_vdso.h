@@ -73,11 +73,13 @@ class PatchedVdso {
   /// Where it begins. An image must lie within 2 GiB.
   uint64_t base() const { return base_; }
 
+  /// Whether one of its functions jumps to an image.
   bool is_patched() const {
     return std::any_of(
         functions_.begin(), functions_.end(),
         [](const Function& function) { return function.is_patched; });
   }
+  /// Of clock_gettime and its like: all that Patch() redirects.
   size_t function_count() const { return functions_.size(); }
 
   /// Where no thread may stand, nor return to, when Patch() is called: within

@@ -127,11 +127,13 @@ class PtpComparator {
     return absl::InternalError("no such way");
   }
 
+  /// The one that Create() took, for good.
   Way way() const { return way_; }
   /// The kernel clock that its samples are stamped with.
   ClockId stamps() const {
     return way_ == Way::kPrecise ? ClockId::kMonotonicRaw : ClockId::kRealtime;
   }
+  /// What errors call the device.
   const std::string& name() const { return name_; }
 
  private:
@@ -180,6 +182,7 @@ struct PtpOptions {
 /// One that fails is carried on at MONOTONIC_RAW's rate, unsynchronised.
 class PtpReference : public Reference {
  public:
+  /// A device that is off by more has been set.
   static constexpr int64_t kStepNs = 1'000'000;
 
   /// Error: Unavailable, naming the device and the ioctl.
@@ -216,6 +219,7 @@ class PtpReference : public Reference {
 
   /// Ok, or why the device's last measurement failed.
   const absl::Status& status() const { return status_; }
+  /// The device, and how it is compared.
   const PtpComparator& comparator() const { return comparator_; }
 
  private:

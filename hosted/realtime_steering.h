@@ -31,9 +31,10 @@ enum class LeapPolicy {
   kSmear,  ///< Linearly, from noon to noon. Says so on the page.
 };
 
+/// How REALTIME goes after the reference's.
 struct RealtimePolicy {
-  StepPolicy on_step = StepPolicy::kFollow;
-  LeapPolicy on_leap = LeapPolicy::kStep;
+  StepPolicy on_step = StepPolicy::kFollow;  ///< When that has been set.
+  LeapPolicy on_leap = LeapPolicy::kStep;    ///< At its leap seconds.
   int64_t slew_ppb = 500'000;  ///< Range: [0, Timekeeper::kMaxPpb].
   /// What the reference's REALTIME runs faster by than its other clocks do: see
   /// OwnRealtime. Not with kSlew. Range: +-Timekeeper::kMaxPpb.
@@ -47,6 +48,7 @@ class RealtimeSteering {
   /// A clock that is off by more has been set.
   static constexpr double kStepFromNs = 1000;
 
+  /// The policy stays the same for good.
   explicit RealtimeSteering(const RealtimePolicy& policy) : policy_(policy) {}
 
   /// Takes over what the reference says of TAI and leap seconds.

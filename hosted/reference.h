@@ -37,7 +37,7 @@ inline constexpr uint64_t kUnknownErrorNs = 16'000'000'000;
 
 /// What a reference says of itself.
 struct ReferenceQuality {
-  bool synchronised;
+  bool synchronised;      ///< Whether the error bound is vouched for.
   double frequency_ppb;   ///< Of its MONOTONIC against its MONOTONIC_RAW.
   uint64_t max_error_ns;  ///< Of its REALTIME against UTC.
   int32_t tai_offset_sec;
@@ -51,6 +51,7 @@ class Reference {
   virtual ~Reference() = default;
   /// Reads REALTIME, MONOTONIC, MONOTONIC_RAW or BOOTTIME once.
   virtual Bracket Read(ClockId clock) = 0;
+  /// Asks whoever knows: a system call or a socket, but waits for nobody.
   virtual ReferenceQuality Quality() = 0;
 
   /// Returns the narrowest of `tries` brackets: the one least disturbed.

@@ -40,6 +40,7 @@ namespace vvar::hosted {
 /// Who said where a thread runs.
 enum class CpuWay { kRseq, kRdpid, kSegment, kSystemCall, kNone };
 
+/// Where a thread ran when it asked.
 struct CpuReading {
   uint32_t cpu;
   CpuWay way;  ///< kNone: nobody; cpu is 0.

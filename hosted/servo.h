@@ -23,12 +23,14 @@ namespace vvar::hosted {
 /// learns what slope error is left. Damping 0.87: it hardly overshoots.
 class Servo {
  public:
-  static constexpr double kProportional = 0.3;
-  static constexpr double kIntegral = 0.03;
+  static constexpr double kProportional = 0.3;  ///< Of an offset, a window.
+  static constexpr double kIntegral = 0.03;     ///< Likewise.
+  /// Well above the noise of brackets.
   static constexpr double kLargeNs = 100;
   /// Range of the correction, at which the integral stands still. Units: ppb.
   static constexpr double kMaxPpb = 1'000'000;
 
+  /// Range: window_ns > 0.
   explicit Servo(double window_ns) : window_ns_(window_ns) {}
 
   /// Takes one offset, measured `elapsed_ns` after the one before. Returns

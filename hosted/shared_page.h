@@ -43,7 +43,8 @@ inline std::string PagePath(std::string_view name) {
 /// An open descriptor and a mapping of one page of it. Move-only.
 class PageMapping {
  public:
-  PageMapping() = default;
+  PageMapping() = default;  ///< None: fd() is -1, address() null.
+  /// Takes both over: it will close and unmap them.
   PageMapping(int fd, void* address) : fd_(fd), address_(address) {}
   PageMapping(PageMapping&& other) noexcept
       : fd_(std::exchange(other.fd_, -1)),
@@ -58,7 +59,8 @@ class PageMapping {
     if (fd_ >= 0) close(fd_);
   }
 
-  int fd() const { return fd_; }
+  int fd() const { return fd_; }  ///< Closed with this object.
+  /// Of VVAR_PAGE_SIZE bytes; unmapped with this object.
   void* address() const { return address_; }
 
  private:
@@ -209,10 +211,11 @@ class AttachedPage {
     return page;
   }
 
+  /// A writer may change them meanwhile: load words through a Memory.
   const vvar_page& bytes() const {
     return *static_cast<const vvar_page*>(mapping_.address());
   }
-  int fd() const { return mapping_.fd(); }
+  int fd() const { return mapping_.fd(); }  ///< Closed with this object.
   /// Whether its timelines are where this ABI has them: readers go by what the
   /// header says, an image looks nowhere else.
   bool HasLayoutOfImages() const {
@@ -242,7 +245,7 @@ class AttachedPage {
 /// A page mapped for its one live writer.
 class WritablePage {
  public:
-  WritablePage() = default;
+  WritablePage() = default;  ///< None: fd() is -1, without bytes().
 
   /// Opens the page of a name for writing, and makes it if it is missing or
   /// empty. What another vvar writer left is kept, so that readers go on.
@@ -301,9 +304,11 @@ class WritablePage {
     return page;
   }
 
+  /// For the one writer; readers load words meanwhile.
   vvar_page& bytes() const {
     return *static_cast<vvar_page*>(mapping_.address());
   }
+  /// Holds a named page's lock; closed with this object.
   int fd() const { return mapping_.fd(); }
   /// Whether a writer published on this page before.
   bool continued() const { return continued_; }

@@ -61,7 +61,9 @@ class StoppedProcess {
     for (const TracedThread& thread : threads_) (void)thread.Detach();
   }
 
+  /// The process, as Stop() was told.
   pid_t pid() const { return pid_; }
+  /// All there are, stopped and traced as long as this object lives.
   const std::vector<TracedThread>& threads() const { return threads_; }
 
   /// Returns a thread to make calls: one within a system call, if there is one.

@@ -20,13 +20,14 @@ inline constexpr char kInitialTimeNamespace[] = "time:[4026531834]";
 
 /// What a timens_offsets file says, or what is wrong with it.
 struct TimensOffsets {
-  ClockOffsets offsets;
+  ClockOffsets offsets;     ///< Hold if ok().
   int monotonic_lines = 0;  ///< One, in what the kernel writes.
   int boottime_lines = 0;   ///< One.
   /// The first line that is none of those, or null.
   const char* bad_line = nullptr;
-  size_t bad_size = 0;
+  size_t bad_size = 0;  ///< In bytes.
 
+  /// Whether it is what a kernel writes: each line once, and no other.
   constexpr bool ok() const {
     return bad_line == nullptr && monotonic_lines == 1 && boottime_lines == 1;
   }

@@ -40,6 +40,7 @@ inline ProgramClass ClassOf(const user_regs_struct& registers) {
 /// What waitpid() said of a thread that is traced by PTRACE_SEIZE.
 /// Source: ptrace(2), "Stopped tracees".
 struct TraceStop {
+  /// Why it no longer runs.
   enum class Kind {
     kExited,      ///< value: the exit status.
     kKilled,      ///< value: the signal.
@@ -48,8 +49,8 @@ struct TraceStop {
     kEvent,       ///< value: a PTRACE_EVENT_*.
     kSystemCall,  ///< Before a system call or after it. value: 0.
   };
-  Kind kind;
-  int value;
+  Kind kind;  ///< Which of them.
+  int value;  ///< As `kind` says.
 
   /// Range: a status of waitpid(), of a thread with PTRACE_O_TRACESYSGOOD.
   static TraceStop Of(int status) {
@@ -64,6 +65,7 @@ struct TraceStop {
     if (signal == (SIGTRAP | 0x80)) return {Kind::kSystemCall, 0};
     return {Kind::kSignal, signal};
   }
+  /// Whether there is no thread any more, only this word of it.
   bool is_end() const { return kind == Kind::kExited || kind == Kind::kKilled; }
 };
 
@@ -108,6 +110,7 @@ class TracedThread {
   TracedThread(pid_t tid, uint32_t options)
       : tid_(tid), options_(options | PTRACE_O_TRACESYSGOOD) {}
 
+  /// As this process's PID namespace numbers it.
   pid_t tid() const { return tid_; }
 
   /// Waits for the thread to stop or end.
@@ -134,10 +137,12 @@ class TracedThread {
     return status;
   }
 
+  /// Lets it go on, with `signal` delivered; 0: none. Waits for nothing.
   absl::Status Resume(Pace pace, int signal = 0) const {
     return Request(static_cast<RequestId>(pace), "resuming", 0,
                    static_cast<uint64_t>(signal));
   }
+  /// The same, untraced from now on.
   absl::Status Detach(int signal = 0) const {
     return Request(PTRACE_DETACH, "PTRACE_DETACH", 0,
                    static_cast<uint64_t>(signal));
@@ -172,6 +177,7 @@ class TracedThread {
     return RunTo([this] { return ResumeToInterrupt(0); }, IsInterruptStop);
   }
 
+  /// Those of a 64-bit kernel, whatever the program's class.
   absl::StatusOr<user_regs_struct> Registers() const {
     user_regs_struct registers = {};
     const absl::Status status =
@@ -179,6 +185,7 @@ class TracedThread {
     if (!status.ok()) return status;
     return registers;
   }
+  /// Takes effect when the thread goes on.
   absl::Status SetRegisters(const user_regs_struct& registers) const {
     return Request(PTRACE_SETREGS, "PTRACE_SETREGS", 0, AddressOf(&registers));
   }
@@ -229,6 +236,7 @@ class TracedThread {
     if (!blocked.ok()) return blocked;
     return mask;
   }
+  /// Bit n - 1 is signal n. Unlike BlockSignals(), keeps nothing.
   absl::Status SetSignalMask(uint64_t mask) const {
     return Request(PTRACE_SETSIGMASK, "PTRACE_SETSIGMASK", sizeof(mask),
                    AddressOf(&mask));

@@ -34,6 +34,7 @@ namespace vvar::hosted {
 
 /// How a page is kept.
 struct UpdaterOptions {
+  /// From one line to the next.
   absl::Duration tick = absl::Milliseconds(1);
   /// Readers refuse a line older than this.
   absl::Duration max_age = absl::Seconds(2);
@@ -128,8 +129,11 @@ class Updater {
 
   /// Whether the page's time was taken over from an earlier writer.
   bool continued() const { return continued_; }
+  /// For its health, and the reference's quality.
   const Discipline& discipline() const { return discipline_; }
+  /// Whose line() is the one on the page.
   const Timekeeper& timekeeper() const { return timekeeper_; }
+  /// options.tick.
   uint64_t tick_ns() const { return tick_ns_; }
 
  private:

@@ -63,6 +63,7 @@ struct ClockLine {
   }
 };
 
+/// The clock whose base is line.base[index].
 constexpr ClockLine ClockLineOf(const Line& line, uint32_t index) {
   return {line.cycle_start, line.ScaleOf(index), line.base[index]};
 }

@@ -29,8 +29,9 @@ enum class ForeignStatus : uint32_t {
 
 /// A count in a page's unit: ns, or 100 ns. Holds only if ok().
 struct ForeignCount {
-  uint64_t count;
+  uint64_t count;  ///< Modulo 2^64.
   ForeignStatus status;
+  /// False: `status` says why there is no count.
   constexpr bool ok() const { return status == ForeignStatus::kOk; }
 };
 
@@ -49,6 +50,7 @@ constexpr Word ReverseBytes(Word word) {
 /// machine is: the one place that knows.
 template <class Memory, uint32_t kByteOrder = __BYTE_ORDER__>
 struct LittleEndian {
+  /// From the machine's order to the page's, or back.
   template <class Word>
   static constexpr Word Swap(Word word) {
     static_assert(kByteOrder == __ORDER_LITTLE_ENDIAN__ ||
@@ -59,25 +61,27 @@ struct LittleEndian {
       return ReverseBytes(word);
     }
   }
+  /// As Memory's, in the machine's order.
   template <class Word>
   static Word Load(const Word& word) {
     return Swap(Memory::Load(word));
   }
+  /// As Memory's, in the machine's order.
   template <class Word>
   static void Store(Word& word, Word value) {
     Memory::Store(word, Swap(value));
   }
-  // Ordering: Memory's, of the same name.
+  /// Ordering: Memory's, of the same name.
   static uint32_t LoadAcquire(const uint32_t& word) {
     return Swap(Memory::LoadAcquire(word));
   }
-  // Ordering: Memory's, of the same name.
+  /// Ordering: Memory's, of the same name.
   static void StoreRelease(uint32_t& word, uint32_t value) {
     Memory::StoreRelease(word, Swap(value));
   }
-  // Ordering: Memory's, of the same name.
+  /// Ordering: Memory's, of the same name.
   static void FenceAcquire() { Memory::FenceAcquire(); }
-  // Ordering: Memory's, of the same name.
+  /// Ordering: Memory's, of the same name.
   static void FenceRelease() { Memory::FenceRelease(); }
 };
 
@@ -154,9 +158,13 @@ class ForeignClock {
   static constexpr uint32_t kCounterBits = 64;
   static constexpr uint64_t kHz = Reader::kHz;
 
+  /// Of no page: counts kNoCount.
   constexpr ForeignClock() = default;
+  /// Of the page of `reader`, which must stay mapped.
   constexpr explicit ForeignClock(Reader reader) : reader_(reader) {}
 
+  /// @{
+  /// Reads the page once, as ClockSource asks. Progress: the reader's.
   uint64_t Read(uint32_t /*after*/) const {
     return Count<CounterOrder::kOrdered>();
   }
@@ -167,8 +175,11 @@ class ForeignClock {
   uint64_t ReadAfterStores() const {
     return Count<CounterOrder::kAfterStores>();
   }
+  /// @}
+  /// As the counter does which the page scales.
   void Relax() const { reader_.clock().Relax(); }
 
+  /// For the status, which a count cannot tell.
   constexpr const Reader& reader() const { return reader_; }
 
  private:

@@ -63,9 +63,9 @@ constexpr FracPeriod FracPeriodFromHz(uint64_t hz) {
 /// A line in this format's units: the widest of all, which the others are
 /// converted through.
 struct FracLine {
-  uint64_t counter_value;
-  FracTime time;  ///< There.
-  FracPeriod period;
+  uint64_t counter_value;  ///< Where it begins.
+  FracTime time;           ///< There.
+  FracPeriod period;       ///< From there on.
 
   /// Returns the time at `cycles`; one before counter_value counts as at it.
   /// Error: truncation, < 2^-64 s; none against the published formula.

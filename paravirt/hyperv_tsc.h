@@ -37,6 +37,7 @@ static_assert(sizeof(hv_reference_tsc_page) == 4096);
 
 /// Reference time is in ticks of 100 ns.
 inline constexpr uint64_t kHypervHz = 10'000'000;
+/// How long one is.
 inline constexpr uint64_t kNsPerHypervTick = 100;
 
 /// What a page says: a line.
@@ -104,6 +105,7 @@ class HypervTscReader {
   [[nodiscard]] ForeignCount Now() const {
     return Count<CounterOrder::kOrdered>();
   }
+  /// The same, in the order that is asked for.
   template <CounterOrder kOrder>
   [[nodiscard]] ForeignCount Count() const {
     HypervTscLine line;
@@ -120,6 +122,7 @@ class HypervTscReader {
     return Read<CounterOrder::kOrdered>(line, tsc);
   }
 
+  /// The counter that the page scales.
   constexpr const Clock& clock() const { return clock_; }
 
  private:
@@ -184,6 +187,7 @@ class HypervTscWriter {
   /// Says that there is no time here.
   void Withdraw() { OpenTscPage<Words>(page_->tsc_sequence); }
 
+  /// Publishes `line` as it stands, even if it is behind the last.
   void Publish(const HypervTscLine& line) {
     OpenTscPage<Words>(page_->tsc_sequence);
     Store(line);
@@ -203,7 +207,9 @@ class HypervTscWriter {
     return next;
   }
 
+  /// That of the last line, or where this writer went on.
   constexpr uint32_t sequence() const { return sequence_; }
+  /// Has the next line follow that one.
   constexpr void SetSequence(uint32_t sequence) { sequence_ = sequence; }
 
  private:

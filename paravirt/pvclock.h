@@ -27,9 +27,9 @@ struct pvclock_vcpu_time_info {
   uint32_t pad0;
   alignas(8) uint64_t tsc_timestamp;  ///< Guest's TSC at the update.
   alignas(8) uint64_t system_time;    ///< ns then; may be below zero.
-  uint32_t tsc_to_system_mul;
-  uint8_t tsc_shift;  ///< Two's complement; negative: right.
-  uint8_t flags;      ///< kPvclock*
+  uint32_t tsc_to_system_mul;         ///< Units of 2^-32.
+  uint8_t tsc_shift;                  ///< Two's complement; negative: right.
+  uint8_t flags;                      ///< kPvclock*
   uint8_t pad[2];
 };
 static_assert(offsetof(pvclock_vcpu_time_info, version) == 0);
@@ -47,6 +47,7 @@ static_assert(sizeof(pvclock_vcpu_time_info) == 32);
 inline constexpr uint8_t kPvclockTscStable = 1;
 /// The host stopped this guest; the guest clears it.
 inline constexpr uint8_t kPvclockGuestStopped = 2;
+/// Broke the ABI; not used any more. Source: Linux, pvclock-abi.h.
 inline constexpr uint8_t kPvclockCountsFromZero = 4;
 
 /// Where Xen has the record, in vcpu_info.
@@ -54,7 +55,7 @@ inline constexpr size_t kXenTimeInfoOffset = 32;
 
 /// Slope of a record: ns = cycles * 2^shift * mul / 2^32.
 struct PvclockRate {
-  uint32_t mul;
+  uint32_t mul;  ///< Units of 2^-32.
   int32_t shift;
 
   friend constexpr bool operator==(const PvclockRate&,
@@ -92,10 +93,10 @@ constexpr uint64_t PvclockRateToHz(PvclockRate rate) {
 
 /// What one record says: a line.
 struct PvclockLine {
-  uint64_t tsc_timestamp;
+  uint64_t tsc_timestamp;   ///< Where it begins.
   uint64_t system_time_ns;  ///< Modulo 2^64.
-  PvclockRate rate;
-  uint8_t flags;
+  PvclockRate rate;         ///< From there on.
+  uint8_t flags;            ///< kPvclock*
 
   /// Returns the system time at `tsc`, in ns modulo 2^64: the published formula
   /// without its overflow, for every distance. A TSC that is a little before
@@ -118,6 +119,7 @@ struct PvclockLine {
                                           static_cast<uint32_t>(rate.shift));
     return system_time_ns + ShiftRightWide(product, 32).low;
   }
+  /// Whether it is marked as good for every CPU.
   constexpr bool IsStable() const { return (flags & kPvclockTscStable) != 0; }
 
   friend constexpr bool operator==(const PvclockLine&,
@@ -162,6 +164,7 @@ class PvclockReader {
   [[nodiscard]] ForeignCount Now() const {
     return Count<CounterOrder::kOrdered>();
   }
+  /// The same, in the order that is asked for.
   template <CounterOrder kOrder>
   [[nodiscard]] ForeignCount Count() const {
     PvclockLine line;
@@ -177,6 +180,7 @@ class PvclockReader {
     return Read<CounterOrder::kOrdered>(line, tsc);
   }
 
+  /// The counter that the page scales.
   constexpr const Clock& clock() const { return clock_; }
 
  private:
@@ -236,6 +240,7 @@ bool ClearGuestStopped(pvclock_vcpu_time_info& record) {
 template <class Memory = PageMemory>
 class PvclockWriter {
  public:
+  /// `records` and all they point to must stay.
   constexpr PvclockWriter(pvclock_vcpu_time_info* const* records, size_t count)
       : records_(records), count_(count) {}
 

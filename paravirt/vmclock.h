@@ -24,11 +24,12 @@ namespace vvar {
 
 /// A time with its error bound. Valid only if ok().
 struct VmclockReading {
-  Timespec time;
+  Timespec time;      ///< Of the kind that was asked for.
   uint64_t error_ns;  ///< UINT64_MAX: nobody says.
   VmclockLeap leap;
   VmclockClockStatus clock_status;
   ForeignStatus status;
+  /// False: `status` says why there is no time.
   constexpr bool ok() const { return status == ForeignStatus::kOk; }
 };
 
@@ -103,6 +104,7 @@ class VmclockReader {
     return Read<CounterOrder::kOrdered>(line, cycles);
   }
 
+  /// The counter that the page scales.
   constexpr const Clock& clock() const { return clock_; }
 
  private:
@@ -227,6 +229,7 @@ using VmclockClock = ForeignClock<VmclockReader<Clock, Memory>>;
 template <class Memory = PageMemory>
 class VmclockWriter {
  public:
+  /// The region must stay mapped; Format() makes a new one.
   constexpr VmclockWriter(vmclock_abi* page, VmclockTaiSign sign)
       : page_(page), sign_(sign) {}
 

@@ -72,17 +72,22 @@ static_assert(offsetof(vmclock_abi, time_maxerror_nanosec) == 0x60);
 static_assert(offsetof(vmclock_abi, vm_generation_counter) == 0x68);
 static_assert(sizeof(vmclock_abi) == 0x70);
 
-inline constexpr uint32_t kVmclockMagic = 0x4b4c4356;
-inline constexpr uint16_t kVmclockVersion = 1;
-/// Without the marker and the flags it is no such page; without the first error
-/// bound it tells no time.
+inline constexpr uint32_t kVmclockMagic = 0x4b4c4356;  ///< Bytes "VCLK".
+inline constexpr uint16_t kVmclockVersion = 1;         ///< Others are refused.
+/// Without the marker and the flags it is no such page.
 inline constexpr uint32_t kVmclockMarkerSize = 0x20;
+/// Without the first error bound it tells no time.
 inline constexpr uint32_t kVmclockTimeSize = 0x58;
 
+/// @{
+/// vmclock_abi::counter_id.
 inline constexpr uint8_t kVmclockArmCounter = 0;
 inline constexpr uint8_t kVmclockX86Tsc = 1;
 inline constexpr uint8_t kVmclockNoCounter = 0xff;
+/// @}
 
+/// @{
+/// vmclock_abi::flags: which fields hold, and what is to come.
 inline constexpr uint64_t kVmclockTaiOffsetValid = 1 << 0;
 inline constexpr uint64_t kVmclockDisruptionSoon = 1 << 1;
 inline constexpr uint64_t kVmclockDisruptionImminent = 1 << 2;
@@ -93,10 +98,14 @@ inline constexpr uint64_t kVmclockTimeMaxerrorValid = 1 << 6;
 inline constexpr uint64_t kVmclockTimeMonotonic = 1 << 7;
 inline constexpr uint64_t kVmclockGenerationPresent = 1 << 8;
 inline constexpr uint64_t kVmclockNotificationPresent = 1 << 9;
+/// @}
+/// All of these; others are cleared when a line is published.
 inline constexpr uint64_t kVmclockKnownFlags = (1 << 10) - 1;
 
+/// vmclock_abi::time_type: what its time is of.
 enum class VmclockTimeType : uint8_t { kUtc = 0, kTai = 1, kMonotonic = 2 };
 
+/// vmclock_abi::clock_status: how far its time is vouched for.
 enum class VmclockClockStatus : uint8_t {
   kUnknown = 0,
   kInitialising = 1,
@@ -105,6 +114,7 @@ enum class VmclockClockStatus : uint8_t {
   kUnreliable = 4,
 };
 
+/// vmclock_abi::leap_indicator: the next leap second, or the last.
 enum class VmclockLeap : uint8_t {
   kNone = 0,
   kPreInsert = 1,

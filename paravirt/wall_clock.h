@@ -30,12 +30,14 @@ static_assert(offsetof(pvclock_wall_clock, sec) == 4);
 static_assert(offsetof(pvclock_wall_clock, nsec) == 8);
 static_assert(sizeof(pvclock_wall_clock) == 12);
 
+/// @{
 /// Where Xen has them: the wall clock, and the upper half of its seconds, in
 /// shared_info of 64- and of 32-bit guests.
 inline constexpr size_t kXenWallClockOffset = 0xc00;
 inline constexpr size_t kXenWallClockSecHighOffset = 0xc0c;
 inline constexpr size_t kXenWallClockOffset32 = 0x900;
 inline constexpr size_t kXenWallClockSecHighOffset32 = 0x924;
+/// @}
 
 /// What a wall clock says. `age_ns` ago the host was asked for it, and it has
 /// not changed since, whatever the host's clock has done. Valid only if ok().
@@ -43,6 +45,7 @@ struct WallClockReading {
   Timespec realtime;
   uint64_t age_ns;
   ForeignStatus status;
+  /// False: `status` says why there is no time.
   constexpr bool ok() const { return status == ForeignStatus::kOk; }
 };
 

@@ -18,10 +18,13 @@ inline std::string_view EmbeddedI386Image() { return {}; }
 
 #else
 
+/// @{
+/// Where vdso/image.bzl has them linked; the functions below hide that.
 extern "C" const char vvar_embedded_image[];
 extern "C" const char vvar_embedded_image_end[];
 extern "C" const char vvar_embedded_image_i386[];
 extern "C" const char vvar_embedded_image_i386_end[];
+/// @}
 
 namespace vvar::vdso {
 /// What the build lacked to make the images; empty: nothing.

@@ -12,6 +12,7 @@
 #include "fallback/vdso_symbol.h"
 #include "vvar/abi.h"
 
+/// The vDSO image, for whoever maps it.
 namespace vvar::vdso {
 
 /// Addresses in the process, right behind each other (image.ld), each at the

@@ -79,14 +79,14 @@
 #define VVAR_LEAP_SMEARING_INSERT 7u /* for leap_smear_sec from then on */
 #define VVAR_LEAP_SMEARING_DELETE 8u
 
-/* One clock at vvar_slot.cycle_start: sec + (nsec_shifted >> shift) ns. */
+/** One clock at vvar_slot.cycle_start: sec + (nsec_shifted >> shift) ns. */
 struct vvar_base {
   VVAR_S64 sec;
   VVAR_U64 nsec_shifted; /* ns << shift, always below 10^9 << shift */
 };
 
-/* One coarse clock: the time of the last publication, no counter needed. Twice,
- * because the multiplication would double the cost of a read. */
+/** One coarse clock: the time of the last publication, no counter needed.
+ * Twice, because the multiplication would double the cost of a read. */
 struct vvar_coarse {
   VVAR_U64 ns; /* sec * 10^9 + nsec modulo 2^64 */
   VVAR_S64 sec;
@@ -94,7 +94,7 @@ struct vvar_coarse {
   uint32_t status; /* VVAR_STATUS_*: NONE says "not published" */
 };
 
-/* One line of time: 256 bytes. Sequence-protected by vvar_timeline.seq. */
+/** One line of time: 256 bytes. Sequence-protected by vvar_timeline.seq. */
 struct vvar_slot {
   /* Cache line 0: all that a read of REALTIME or MONOTONIC needs. */
   VVAR_U64 cycle_start; /* where the line begins; may lie in the near future */
@@ -119,7 +119,7 @@ struct vvar_slot {
   VVAR_U64 reserved[7];
 };
 
-/* What the writer tells of itself: single words, no sequence, 64 bytes. */
+/** What the writer tells of itself: single words, no sequence, 64 bytes. */
 struct vvar_writer_stats {
   uint32_t writer_id;           /* process id or embedder's own; 0: none */
   uint32_t late_publications;   /* closed less than half a lead ahead */
@@ -128,7 +128,7 @@ struct vvar_writer_stats {
   uint32_t reserved[12];
 };
 
-/* One independent clock domain: 640 bytes. */
+/** One independent clock domain: 640 bytes. */
 struct vvar_timeline {
   uint32_t seq; /* seq >> 1 counts publications; odd: one is under way */
   uint32_t reserved[15];
@@ -136,7 +136,7 @@ struct vvar_timeline {
   struct vvar_writer_stats stats;
 };
 
-/* 256 bytes. Constant once `magic` is there, unless a field says otherwise, or
+/** 256 bytes. Constant once `magic` is there, unless a field says otherwise, or
  * the owner changes over to another counter. */
 struct vvar_header {
   uint32_t magic; /* VVAR_MAGIC; written last */
@@ -160,19 +160,20 @@ struct vvar_header {
   uint32_t reserved[44];
 };
 
+/** What is mapped: VVAR_PAGE_SIZE bytes; timelines as the header says. */
 struct vvar_page {
   struct vvar_header header;
   struct vvar_timeline timeline[VVAR_MAX_TIMELINES];
 };
 
-/* What a time namespace adds to a clock: sec + nsec. */
+/** What a time namespace adds to a clock: sec + nsec. */
 struct vvar_offset {
   VVAR_S64 sec;
   uint32_t nsec; /* [0, 10^9): added, whatever the sign of sec */
   uint32_t reserved;
 };
 
-/* The start of a page of its own, one for each time namespace. Constant once
+/** The start of a page of its own, one for each time namespace. Constant once
  * `magic` is there, so there is no sequence. The head is as vvar_header's. */
 struct vvar_offsets {
   uint32_t magic; /* VVAR_OFFSETS_MAGIC; written last */

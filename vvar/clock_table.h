@@ -11,17 +11,19 @@
 
 namespace vvar {
 
+/// What a clock is read by: base[] and a counter, or coarse[] alone.
 enum class RowKind : uint8_t { kUnknown, kPrecise, kCoarse };
 
 /// Where a slot keeps a clock: an index into base[] or coarse[].
 struct ClockRow {
-  RowKind kind = RowKind::kUnknown;
-  uint8_t index = 0;
+  RowKind kind = RowKind::kUnknown;  ///< Which of the two, if any.
+  uint8_t index = 0;                 ///< There.
 };
 
+/// Where a slot keeps every clock.
 struct ClockTable {
-  static constexpr uint32_t kIds = VVAR_CLOCK_TAI + 1;
-  ClockRow row[kIds];
+  static constexpr uint32_t kIds = VVAR_CLOCK_TAI + 1;  ///< [0, kIds).
+  ClockRow row[kIds];                                   ///< By clock id.
 
   /// Every id, negative ones included, has a row.
   constexpr ClockRow RowOf(ClockId id) const {

@@ -68,8 +68,8 @@ struct CounterInfo {
   Clock clock;         ///< With the cheapest right read this CPU has.
   bool constant_rate;  ///< The same in all power states, on all CPUs.
   bool hypervisor;     ///< Somebody may move this machine to another counter.
-  HzSource hz_source;
-  uint64_t hz;  ///< Nominal; 0 if unknown.
+  HzSource hz_source;  ///< Who says `hz`.
+  uint64_t hz;         ///< Nominal; 0 if unknown.
 };
 
 }  // namespace vvar

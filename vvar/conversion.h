@@ -42,6 +42,7 @@ struct BatchConversion {
   uint64_t error_ns;
   ConversionStatus status;
 
+  /// Takes in one more: of each the worse.
   constexpr void Add(const NsConversion& each) {
     if (each.error_ns > error_ns) error_ns = each.error_ns;
     if (each.status > status) status = each.status;
@@ -86,7 +87,7 @@ constexpr uint64_t DurationNs(uint64_t cycles, Scale scale) {
 
 /// A line and how far it is known to be what was published.
 struct KnownLine {
-  Line line;
+  Line line;              ///< A reader's copy, so with its offsets.
   uint64_t exact_cycles;  ///< Exact in [0, this] after the line's start.
   uint32_t publication;   ///< Modulo 2^31.
 };
@@ -100,10 +101,10 @@ struct KnownLine {
 /// by M, so w amounts to M and v over the whole gap at most; and a stamp is off
 /// by w, and v over its distance. Hence the growth over both.
 struct Place {
-  const KnownLine* on;
+  const KnownLine* on;  ///< The line to convert with.
   ConversionStatus status;
   uint64_t grown_cycles = 0;
-  const KnownLine* across = nullptr;
+  const KnownLine* across = nullptr;  ///< At the other side of a gap.
   uint64_t across_cycles = 0;
 };
 

@@ -19,9 +19,9 @@ struct PageConfig {
   uint32_t counter_id;
   uint32_t counter_bits;
   uint64_t counter_hz;
-  uint64_t instance_id;  ///< Different for each page ever made.
-  uint32_t features;     ///< VVAR_FEATURE_*
-  uint32_t timeline_count;
+  uint64_t instance_id;     ///< Different for each page ever made.
+  uint32_t features;        ///< VVAR_FEATURE_*
+  uint32_t timeline_count;  ///< Range: [1, VVAR_MAX_TIMELINES].
   uint32_t resolution_ns;
   uint32_t coarse_resolution_ns;
 };

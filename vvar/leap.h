@@ -18,6 +18,7 @@ namespace vvar {
 constexpr LeapPlan InsertLeapSecond(int64_t midnight_sec) {
   return {VVAR_LEAP_INSERT, 0, midnight_sec};
 }
+/// The same, but that day's last second is left out.
 constexpr LeapPlan DeleteLeapSecond(int64_t midnight_sec) {
   return {VVAR_LEAP_DELETE, 0, midnight_sec};
 }
@@ -26,6 +27,7 @@ constexpr LeapPlan DeleteLeapSecond(int64_t midnight_sec) {
 constexpr LeapPlan SmearInsertedSecond(int64_t start_sec, uint32_t smear_sec) {
   return {VVAR_LEAP_SMEAR_INSERT, smear_sec, start_sec};
 }
+/// The same of one that is left out: REALTIME quickens.
 constexpr LeapPlan SmearDeletedSecond(int64_t start_sec, uint32_t smear_sec) {
   return {VVAR_LEAP_SMEAR_DELETE, smear_sec, start_sec};
 }
@@ -94,7 +96,7 @@ constexpr int64_t LeapDueSec(const LeapPlan& plan) {
 struct LeapEffect {
   int32_t realtime_step_sec;
   int32_t tai_offset_step_sec;
-  LeapPlan plan;
+  LeapPlan plan;  ///< From then on.
 };
 
 /// Returns the effect of a plan that is due at REALTIME second `sec`, or was

@@ -44,7 +44,7 @@ class LinePlanner {
  public:
   /// What the counter and the owner are like.
   struct Rules {
-    Scale nominal;
+    Scale nominal;  ///< At the counter's nominal rate.
     uint64_t lead_cycles;
     uint64_t max_cycles;
     /// How far ahead a date moves a line's start.
@@ -57,7 +57,7 @@ class LinePlanner {
   struct Settings {
     uint32_t mult;
     uint32_t raw_mult;
-    SlewPace slew_pace = {0, SlewPace::kAtOnce};
+    SlewPace slew_pace = {0, SlewPace::kAtOnce};  ///< Of every clock's slew.
     int64_t realtime_rate_ppb = 500'000;
     uint64_t error_ns = 0;
     uint32_t error_growth_ppb = 0;
@@ -66,11 +66,11 @@ class LinePlanner {
   };
   /// What the next line does, once.
   struct Requests {
-    bool error_is_new = false;
-    bool slew_is_new = false;
-    bool leap_is_new = false;
-    bool hold = false;
-    bool resume = false;
+    bool error_is_new = false;  ///< Its age counts from `now`.
+    bool slew_is_new = false;   ///< Counts from `now`.
+    bool leap_is_new = false;   ///< `leap` is the plan.
+    bool hold = false;          ///< The counter is withdrawn from it.
+    bool resume = false;        ///< A held line goes on.
     int64_t step_ns = 0;
     int64_t slew_realtime_ns = 0;
     LeapPlan leap;       ///< If leap_is_new.
@@ -85,12 +85,13 @@ class LinePlanner {
   };
 
   // In an order in which nobody zeroes them by a call of memset.
-  Rules rules;
-  Requests requests;
-  Settings settings;
-  Carry carry;
-  Carry next_carry;
+  Rules rules;        ///< For good.
+  Requests requests;  ///< Until Commit().
+  Settings settings;  ///< Its owner's, taken up by the next line.
+  Carry carry;        ///< Of the current line.
+  Carry next_carry;   ///< Of the planned one.
 
+  /// At the nominal rate, with nothing to do.
   constexpr explicit LinePlanner(const TimekeeperConfig& config)
       : rules(RulesOf(config)),
         settings{.mult = rules.nominal.mult, .raw_mult = rules.nominal.mult} {
@@ -100,6 +101,7 @@ class LinePlanner {
     carry.error_age_ns = 0;
   }
 
+  /// The config in cycles; max_age_ns is cut to what a counter can tell.
   static constexpr Rules RulesOf(const TimekeeperConfig& config) {
     const Scale nominal = ScaleFromHz(config.counter_hz);
     // Bound: beyond half the counter's range forward looks like backward (a
@@ -120,6 +122,7 @@ class LinePlanner {
             config.counter_bits};
   }
 
+  /// The bits that a counter value has.
   constexpr uint64_t Mask() const {
     return ShiftRight(UINT64_MAX, 64 - rules.counter_bits);
   }

@@ -57,16 +57,20 @@ constexpr Timespec AddOffset(Timespec time, Timespec by) {
 
 /// For readers in the namespace that the page's time is in: no code at all.
 struct NoOffsets {
+  /// What AddOffset() makes no code of.
   struct None {};
+  /// None for any clock.
   static constexpr None Of(ClockId /*id*/) { return {}; }
 };
+/// Returns the time as it is.
 template <class Time>
 constexpr Time AddOffset(Time time, NoOffsets::None /*by*/) {
   return time;
 }
 
-/// Moves the clocks of a line by their offsets. Range: every input.
+/// Leaves a line as it is.
 constexpr void AddOffsets(Line& /*line*/, const NoOffsets& /*offsets*/) {}
+/// Moves the clocks of a line by their offsets. Range: every input.
 template <class Offsets>
 constexpr void AddOffsets(Line& line, const Offsets& policy) {
   // A hostile shift is another length of a second: wrong, and defined.
@@ -88,6 +92,7 @@ struct ClockOffsets {
   Timespec monotonic = {};
   Timespec boottime = {};
 
+  /// What a clock of the page is moved by.
   constexpr Timespec Of(ClockId id) const {
     const OffsetKind kind = OffsetKindOf(id);
     if (kind == OffsetKind::kMonotonic) return monotonic;
@@ -158,6 +163,7 @@ class OffsetPage {
     return PageStatus::kOk;
   }
 
+  /// The same, loaded anew each time.
   Timespec Of(ClockId id) const {
     const vvar_offsets& offsets = *offsets_;
     const OffsetKind kind = OffsetKindOf(id);

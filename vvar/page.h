@@ -11,6 +11,7 @@
 
 #include "vvar/abi.h"
 
+/// The core, the counters and foreign clock pages: freestanding.
 namespace vvar {
 
 /// POSIX and Linux clock ids that a page answers for.

@@ -47,7 +47,9 @@ template <ClockSource Clock, class Memory = PageMemory,
           class Offsets = NoOffsets>
 class Reader {
  public:
+  /// Of one read; kBusy after the last.
   static constexpr uint32_t kMaxTries = 64;
+  /// What CopyLines() fills.
   using Pair = PairView<Memory>;
 
   /// A reader of nothing: each read says kNotReady, after it has read the
@@ -74,6 +76,7 @@ class Reader {
   [[nodiscard, gnu::always_inline]] inline NsReading Now(ClockId id) const {
     return ReadClock<NsReading, Order::kOrdered>(id);
   }
+  /// The same as a timespec.
   [[nodiscard, gnu::always_inline]] inline TimespecReading NowTimespec(
       ClockId id) const {
     return ReadClock<TimespecReading, Order::kOrdered>(id);
@@ -85,6 +88,7 @@ class Reader {
       ClockId id) const {
     return ReadClock<NsReading, Order::kUnordered>(id);
   }
+  /// The same as a timespec.
   [[nodiscard, gnu::always_inline]] inline TimespecReading NowTimespecUnordered(
       ClockId id) const {
     return ReadClock<TimespecReading, Order::kUnordered>(id);
@@ -97,6 +101,7 @@ class Reader {
       ClockId id) const {
     return ReadClock<NsReading, Order::kNone>(id);
   }
+  /// The same as a timespec.
   [[nodiscard, gnu::always_inline]] inline TimespecReading NowCoarseTimespec(
       ClockId id) const {
     return ReadClock<TimespecReading, Order::kNone>(id);
@@ -187,6 +192,7 @@ class Reader {
   constexpr bool attached() const {
     return timeline_ != &reader_internal::kUnpublished;
   }
+  /// The counter it reads: a copy of what it was made with.
   constexpr const Clock& clock() const { return clock_; }
 
  private:

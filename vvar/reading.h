@@ -16,6 +16,7 @@ namespace vvar {
 struct NsReading {
   uint64_t ns;
   ReadStatus status;
+  /// False: `status` says why there is no time.
   constexpr bool ok() const { return status == ReadStatus::kOk; }
 };
 
@@ -24,6 +25,7 @@ struct TimespecReading {
   int64_t sec;
   uint32_t nsec;
   ReadStatus status;
+  /// False: `status` says why there is no time.
   constexpr bool ok() const { return status == ReadStatus::kOk; }
 };
 
@@ -34,6 +36,7 @@ struct IntervalReading {
   uint64_t latest_ns;
   ReadStatus status;
   ClockStatus clock_status;
+  /// False: `status` says why there is no time.
   constexpr bool ok() const { return status == ReadStatus::kOk; }
 };
 

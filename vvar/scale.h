@@ -13,7 +13,9 @@
 
 namespace vvar {
 
+/// What nsec counts up to.
 inline constexpr uint64_t kNsPerSec = 1'000'000'000;
+/// What a rate in ppb is a part of.
 inline constexpr int64_t kPpb = 1'000'000'000;
 
 /// Slope of a line: ns = (cycles * mult) >> shift.
@@ -35,8 +37,9 @@ inline constexpr uint64_t kShortCycles = uint64_t{1} << 28;
 static_assert((kShortCycles - 1) * UINT32_MAX <
               UINT64_MAX - (kNsPerSec << kMaxShift));
 
-/// Range of counter frequencies that have a Scale.
+/// The lowest counter frequency that has a Scale.
 inline constexpr uint64_t kMinHz = 1;
+/// The highest: above it mult would fall below 2^30.
 inline constexpr uint64_t kMaxHz = 16'000'000'000;
 
 /// Returns n / d. Writer side only.

@@ -21,6 +21,8 @@ using SeqToken = uint32_t;
 /// pointers have 32 bits; the sequence holds them together. Readers only load,
 /// so a read-only mapping serves them. Tests and models supply their own.
 struct PageMemory {
+  /// @{
+  /// Loads one word. Ordering: relaxed.
   static uint8_t Load(const uint8_t& word) {
     return __atomic_load_n(&word, __ATOMIC_RELAXED);
   }
@@ -46,7 +48,10 @@ struct PageMemory {
   static int64_t Load(const int64_t& word) {
     return static_cast<int64_t>(Load(reinterpret_cast<const uint64_t&>(word)));
   }
+  /// @}
 
+  /// @{
+  /// Stores one word. Ordering: relaxed.
   static void Store(uint8_t& word, uint8_t value) {
     __atomic_store_n(&word, value, __ATOMIC_RELAXED);
   }
@@ -73,18 +78,19 @@ struct PageMemory {
   static void Store(int64_t& word, int64_t value) {
     Store(reinterpret_cast<uint64_t&>(word), static_cast<uint64_t>(value));
   }
+  /// @}
 
-  // Ordering: later loads may not pass this load.
+  /// Ordering: later loads may not pass this load.
   static uint32_t LoadAcquire(const uint32_t& word) {
     return __atomic_load_n(&word, __ATOMIC_ACQUIRE);
   }
-  // Ordering: earlier loads and stores may not pass this store.
+  /// Ordering: earlier loads and stores may not pass this store.
   static void StoreRelease(uint32_t& word, uint32_t value) {
     __atomic_store_n(&word, value, __ATOMIC_RELEASE);
   }
-  // Ordering: loads before it may not pass loads and stores after it.
+  /// Ordering: loads before it may not pass loads and stores after it.
   static void FenceAcquire() { __atomic_thread_fence(__ATOMIC_ACQUIRE); }
-  // Ordering: loads and stores before it may not pass stores after it.
+  /// Ordering: loads and stores before it may not pass stores after it.
   static void FenceRelease() { __atomic_thread_fence(__ATOMIC_RELEASE); }
 
  private:

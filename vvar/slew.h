@@ -24,6 +24,7 @@ struct SlewPace {
   /// as kAtOnce, says: as soon as the rate allows.
   Timespec end;
 
+  /// For `end`: past by any clock.
   static constexpr Timespec kAtOnce = {INT64_MIN, 0};
 };
 

@@ -102,6 +102,7 @@ struct ClockView {
   Timebase base;
   uint64_t delta;
 
+  /// Within one try of a read, as each Load() here.
   [[gnu::always_inline]] void Load(const vvar_slot& slot, uint32_t index) {
     max_cycles = Memory::Load(slot.max_cycles);
     scale = {LoadMult<Memory>(slot, index), Memory::Load(slot.shift)};
@@ -110,9 +111,13 @@ struct ClockView {
             Memory::Load(slot.base[index].nsec_shifted)};
     cycle_start = Memory::Load(slot.cycle_start);
   }
+  /// The clock's time at `delta`, modulo 2^64.
   uint64_t Ns() const { return NsAfter(base, scale, delta); }
+  /// The same as a timespec.
   Timespec Time() const { return TimespecAfter(base, scale, delta); }
+  /// `delta` in ns.
   uint64_t AgeNs() const { return CyclesToNs(delta, scale, 0); }
+  /// False: no writer has been here; nothing else holds.
   bool Published() const { return scale.mult != 0; }
 };
 
@@ -123,22 +128,26 @@ struct BoundedView : ClockView<Memory> {
   uint64_t error_ns;
   uint32_t error_growth_ppb;
 
+  /// As ClockView's.
   [[gnu::always_inline]] void Load(const vvar_slot& slot, uint32_t index) {
     clock_status = static_cast<ClockStatus>(Memory::Load(slot.status));
     error_ns = Memory::Load(slot.error_ns);
     error_growth_ppb = Memory::Load(slot.error_growth_ppb);
     ClockView<Memory>::Load(slot, index);
   }
+  /// The error bound at `delta`.
   uint64_t ErrorNs() const {
     return ErrorNsAfter(error_ns, this->AgeNs(), error_growth_ppb);
   }
 };
 
-/// Every clock; `index` is not used.
+/// Every clock; Load() does not use `index`.
 template <class Memory>
 struct LineView : Line {
   uint64_t delta;
 
+  /// @{
+  /// As ClockView's and BoundedView's, of base[index].
   void Load(const vvar_slot& slot, uint32_t /*index*/) {
     LoadLine<Memory>(slot, *this);
   }
@@ -150,16 +159,17 @@ struct LineView : Line {
                         error_growth_ppb);
   }
   bool Published() const { return scale.mult != 0; }
+  /// @}
 };
 
 /// Both lines of a timeline: the current one, and the previous one where it
 /// could be read.
 template <class Memory>
 struct PairView : LineView<Memory> {
-  LineView<Memory> previous;
-  bool has_previous;
-  uint32_t publications;  ///< Up to the current line, modulo 2^31.
-  uint64_t cycles;        ///< The counter while no later line was published.
+  LineView<Memory> previous;  ///< Holds if has_previous.
+  bool has_previous;          ///< It was not being rewritten.
+  uint32_t publications;      ///< Up to the current line, modulo 2^31.
+  uint64_t cycles;  ///< The counter while no later line was published.
 };
 
 /// One coarse clock in ns, by its index in vvar_slot.coarse: no counter, no
@@ -169,36 +179,43 @@ struct CoarseNsView {
   uint64_t ns;
   uint32_t status;
 
+  /// @{
+  /// As ClockView's, for the time of the publication.
   [[gnu::always_inline]] void Load(const vvar_slot& slot, uint32_t index) {
     ns = Memory::Load(slot.coarse[index].ns);
     status = Memory::Load(slot.coarse[index].status);
   }
   uint64_t Ns() const { return ns; }
   bool Published() const { return status != VVAR_STATUS_NONE; }
+  /// @}
 };
 
 /// The same as a timespec.
 template <class Memory>
 struct CoarseTimespecView {
-  Timespec time;
+  Timespec time;  ///< Normalised.
   uint32_t status;
 
+  /// @{
+  /// As ClockView's, for the time of the publication.
   [[gnu::always_inline]] void Load(const vvar_slot& slot, uint32_t index) {
     time = LoadCoarse<Memory>(slot, index);
     status = Memory::Load(slot.coarse[index].status);
   }
   Timespec Time() const { return time; }
   bool Published() const { return status != VVAR_STATUS_NONE; }
+  /// @}
 };
 
 /// The coarse view that a kind of reading needs.
 template <class Memory, class Reading>
 struct CoarseViewOf {
-  using Type = CoarseTimespecView<Memory>;
+  using Type = CoarseTimespecView<Memory>;  ///< For a TimespecReading.
 };
+/// Its case of ns.
 template <class Memory>
 struct CoarseViewOf<Memory, NsReading> {
-  using Type = CoarseNsView<Memory>;
+  using Type = CoarseNsView<Memory>;  ///< For an NsReading.
 };
 
 }  // namespace vvar

@@ -201,13 +201,14 @@ constexpr uint64_t ErrorNsAfter(uint64_t error_ns, uint64_t age_ns,
 
 /// What a line says of leap seconds: see VVAR_LEAP_* and vvar/leap.h.
 struct LeapPlan {
-  uint32_t state;
+  uint32_t state;      ///< VVAR_LEAP_*.
   uint32_t smear_sec;  ///< How long a smear takes; else 0.
   int64_t date_sec;    ///< REALTIME.
 
   friend constexpr bool operator==(const LeapPlan&, const LeapPlan&) = default;
 };
 
+/// None is announced, and none was made.
 inline constexpr LeapPlan kNoLeap = {VVAR_LEAP_NONE, 0, 0};
 
 /// One line of time: what one publication says of every clock.

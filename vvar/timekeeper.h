@@ -55,6 +55,7 @@ class Timekeeper {
   /// and inside 32 bits, so MONOTONIC never steps back.
   static constexpr int64_t kMaxPpb = kMaxSteeringPpb;
 
+  /// Of a counter; a line comes with Start(), Continue() or Import().
   constexpr explicit Timekeeper(const TimekeeperConfig& config)
       : planner_(config) {}
 
@@ -284,6 +285,7 @@ class Timekeeper {
   constexpr int64_t realtime_slew_remaining_ns() const {
     return DifferenceNs(line().RealtimeRemaining(), shift());
   }
+  /// How wide cycle_start is: it wraps there.
   constexpr uint32_t counter_bits() const {
     return planner_.rules.counter_bits;
   }

@@ -15,8 +15,8 @@ namespace vvar {
 
 /// high * 2^64 + low.
 struct Uint128 {
-  uint64_t high;
-  uint64_t low;
+  uint64_t high;  ///< Units of 2^64.
+  uint64_t low;   ///< Units of 1.
 
   friend constexpr bool operator==(const Uint128&, const Uint128&) = default;
 };

@@ -33,6 +33,7 @@ class Writer {
   /// up between computing and publishing it, up to this.
   static constexpr int kMaxDatings = 4;
 
+  /// The timeline must stay mapped, and be this writer's alone.
   Writer(vvar_timeline* timeline, Clock clock)
       : timeline_(timeline), clock_(clock) {}
 
@@ -90,6 +91,7 @@ class Writer {
     Memory::Store(timeline_->stats.writer_id, id);
   }
 
+  /// The counter that dates its lines.
   constexpr const Clock& clock() const { return clock_; }
 
  private:
