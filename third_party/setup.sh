@@ -33,6 +33,7 @@ readonly TEST_PACKAGES=(
   "strace" # Shows which system calls they make.
   "spin"
   "clang-format"
+  "doxygen"
   "libgtest-dev" # The mutation test links tests by itself.
   "libcap2 libgnutls30 libnettle8 libseccomp2" # chronyd's.
 )

@@ -23,20 +23,6 @@ C_WORDS = {"u16": "uint16_t", "u32": "uint32_t", "i32": "int32_t", "u64": "uint6
 H_WORDS = {"uint16_t": "u16", "uint32_t": "u32", "int32_t": "i32", "VVAR_U64": "u64",
            "VVAR_S64": "i64"}
 
-# What a field of each unit is called, and nothing else is.
-NAMES = {
-    "ns": r"(.*_)?(ns|nsec)",
-    "ns << shift": r"nsec_shifted",
-    "ns << shift, per cycle": r"(raw_|realtime_)?mult",
-    "s": r"(.*_)?sec",
-    "min": r".*_minutes\w*",
-    "cycles": r"cycle_start|(.*_)?cycles",
-    "Hz": r".*_hz",
-    "ppb": r".*_ppb",
-    "bits": r".*_bits|shift",
-    "bytes": r"size|.*_(offset|stride)",
-}
-
 
 class Field:
   """A row of the document."""
@@ -182,11 +168,11 @@ def constants_agree_with_the_header(look):
 def names_say_their_units(look):
   """A field of a unit is called so, and no other is."""
   for field in look.at(fields(), "fields"):
-    for unit, name in NAMES.items():
+    for unit, name in house.UNIT_NAMES.items():
       if (field.unit == unit) != bool(re.fullmatch(name, field.name)):
         look.problem(field.where, "%s.%s, unit '%s'" %
                      (field.struct, field.name, field.unit))
-    if field.unit and field.unit not in NAMES:
+    if field.unit and field.unit not in house.UNIT_NAMES:
       look.problem(field.where, "no rule for unit '%s'" % field.unit)
 
 

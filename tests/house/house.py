@@ -36,6 +36,20 @@ FREESTANDING = ("vvar", "clocks", "fallback", "paravirt")
 HOSTED = ("hosted", "tools", "bench", "examples")
 CPP = (".h", ".cc", ".c")
 
+# What a number of each unit is called, and nothing else is.
+UNIT_NAMES = {
+    "ns": r"(.*_)?(ns|nsec)",
+    "ns << shift": r"nsec_shifted",
+    "ns << shift, per cycle": r"(raw_|realtime_)?mult",
+    "s": r"(.*_)?sec",
+    "min": r".*_minutes\w*",
+    "cycles": r"cycle_start|(.*_)?cycles",
+    "Hz": r".*_hz",
+    "ppb": r".*_ppb",
+    "bits": r".*_bits|shift",
+    "bytes": r"size|.*_(offset|stride)",
+}
+
 # Folders of the plan (README.md) that need not be there yet, or lack some kind
 # of file: examples/ has no headers.
 _MAY_BE_MISSING = {"paravirt", "vdso", "embed", "models", "examples"}

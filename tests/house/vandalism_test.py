@@ -11,9 +11,9 @@ import tempfile
 
 import house
 
-CHECKS = ("abi_doc_test", "comments_test", "faults_check", "format_test",
-          "include_graph_test", "labels_test", "objects_test", "references_test",
-          "single_home_test", "traps_check")
+CHECKS = ("abi_doc_test", "api_doc_test", "comments_test", "faults_check",
+          "format_test", "include_graph_test", "labels_test", "objects_test",
+          "references_test", "single_home_test", "traps_check")
 
 # `old` becomes `new` wherever it is; where it is "", the file is a new one.
 Row = collections.namedtuple("Row", "name check case path old new")
@@ -117,6 +117,15 @@ ROWS = [
         "| `sec` | 0 | 8 |", "| `sec` | 8 | 8 |"),
     Row("diagram", "abi_doc_test", "diagram_agrees_with_the_rows",
         "docs/abi.md", " 832 +", " 836 +"),
+    # The API reference.
+    Row("function_without_words", "api_doc_test",
+        "public_symbols_are_documented", "vvar/reader.h",
+        "  /// The same as a timespec.\n", ""),
+    Row("field_without_words", "api_doc_test", "fields_are_documented_or_speak",
+        "vvar/slot.h", "  ///< Normalised.", ""),
+    Row("reference_to_nothing", "api_doc_test", "doxygen_has_no_complaint",
+        "vvar/latch.h", "namespace vvar {",
+        "/// As \\ref Nothing.\nnamespace vvar {"),
     # What the compiler makes of it.
     Row("division_in_the_reader", "objects_test",
         "no_division_in_reader.x86_64", "vvar/slot.h",
