@@ -35,6 +35,7 @@ readonly TEST_PACKAGES=(
   "clang-format"
   "doxygen"
   "libgtest-dev" # The mutation test links tests by itself.
+  "cmake make" # Those who build with them: tests/packaging.
   "libcap2 libgnutls30 libnettle8 libseccomp2" # chronyd's.
 )
 

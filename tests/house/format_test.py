@@ -47,7 +47,8 @@ def format_case(folder):
 @house.case
 def shell_is_strict(look):
   """Scripts stop at the first error."""
-  scripts = house.files("docs", "tests", "third_party", suffixes=(".sh",)) + [".ci/run"]
+  scripts = house.files("docs", "packaging", "tests", "third_party",
+                        suffixes=(".sh",)) + [".ci/run"]
   for path in look.at(scripts, "scripts"):
     if "\nset -euo pipefail\n" not in house.read(path):
       look.problem(path, "no set -euo pipefail")

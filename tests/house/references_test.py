@@ -8,7 +8,7 @@ import house
 
 FILE = re.compile(
     r"(?<![\w/.<>-])((?:vvar|clocks|fallback|hosted|tools|bench|docs|models|"
-    r"vdso|embed|examples|paravirt|tests|third_party)/[\w./-]*\w\."
+    r"vdso|embed|examples|paravirt|tests|third_party|packaging)/[\w./-]*\w\."
     r"(?:h|cc|c|md|py|sh|bzl|txt|pml))\b")
 LINK = re.compile(r"\]\(([^)#:]+)(?:#[^)]*)?\)")
 TEST = re.compile(r"\b([A-Z]\w*Test\.[A-Z]\w+)")
