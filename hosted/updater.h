@@ -220,8 +220,10 @@ class TickLoop {
   TickLoop(const TickLoop&) = delete;
   TickLoop& operator=(const TickLoop&) = delete;
 
-  /// Calls updater.Tick() until Stop().
-  void Run(Updater& updater) {
+  /// Calls updater.Tick() until Stop(). `updater`: an Updater, or what passes
+  /// Tick() and TickNow() on to one.
+  template <class TickedUpdater>
+  void Run(TickedUpdater& updater) {
     while (!stopped_.load(std::memory_order_relaxed)) {
       uint64_t expirations;
       if (read(fd_, &expirations, sizeof(expirations)) < 0) {

@@ -6,13 +6,13 @@ if(NOT TARGET vvar_hosted)
 endif()
 find_package(nlohmann_json REQUIRED)
 
-# For debugging a build is asked for by name.
+# A program to be used, unless another kind is asked for.
 if(VVAR_IS_TOP_LEVEL AND NOT CMAKE_BUILD_TYPE AND NOT CMAKE_CONFIGURATION_TYPES)
   set(CMAKE_BUILD_TYPE Release)
 endif()
 
-set(VVAR_TOOL_SOURCES dump.cc now.cc reference.cc serve.cc system.cc vvar.cc
-    watch.cc)
+set(VVAR_TOOL_SOURCES dump.cc now.cc reference.cc serve.cc supervisor.cc
+    system.cc vvar.cc watch.cc)
 set(VVAR_TOOL_SOURCES_X86_64 attach.cc exec.cc image_tracer.cc launch.cc)
 set(VVAR_TOOL_SOURCES_ELSEWHERE elsewhere.cc)
 
@@ -63,6 +63,9 @@ set(VVAR_IMAGE_LINK_FLAGS_x86_64 -soname linux-vdso.so.1)
 set(VVAR_IMAGE_LINK_FLAGS_i386 -soname linux-gate.so.1 -m elf_i386)
 
 add_executable(vvar_tool)
+# A string of C, as tools/BUILD makes it.
+file(CONFIGURE OUTPUT include/tools/version.inc CONTENT "\"${PROJECT_VERSION}\"\n")
+target_include_directories(vvar_tool PRIVATE "${PROJECT_BINARY_DIR}/include")
 set_property(TARGET vvar_tool PROPERTY OUTPUT_NAME vvar)
 target_link_libraries(vvar_tool PRIVATE vvar_hosted absl::flags
   absl::flags_parse absl::str_format nlohmann_json::nlohmann_json)
@@ -71,20 +74,20 @@ if(CMAKE_SYSTEM_PROCESSOR STREQUAL "x86_64")
   list(APPEND VVAR_TOOL_SOURCES ${VVAR_TOOL_SOURCES_X86_64})
   find_program(VVAR_IMAGE_COMPILER NAMES x86_64-linux-gnu-g++ g++)
   find_program(VVAR_IMAGE_LINKER NAMES ld.bfd)
-  foreach(program VVAR_IMAGE_COMPILER VVAR_IMAGE_LINKER)
-    if(NOT ${program})
-      message(WARNING "vvar is built without its image (exec and attach refuse): "
-                      "no ${program}")
-      target_compile_definitions(vvar_tool PRIVATE
-        "VVAR_IMAGE_NEEDS=\"${program}\"")
-      set(VVAR_IMAGE_IS_MISSING TRUE)
-      break()
-    endif()
-  endforeach()
-  if(NOT VVAR_IMAGE_IS_MISSING)
+  if(NOT VVAR_IMAGE_COMPILER)
+    set(VVAR_IMAGE_NEEDS x86_64-linux-gnu-g++)
+  elseif(NOT VVAR_IMAGE_LINKER)
+    set(VVAR_IMAGE_NEEDS ld.bfd)
+  else()
     enable_language(ASM)
     vvar_embed_image(x86_64 vvar_embedded_image)
     vvar_embed_image(i386 vvar_embedded_image_i386)
+  endif()
+  if(VVAR_IMAGE_NEEDS)
+    message(WARNING "vvar is built without its image, so `vvar exec` and `vvar "
+                    "attach` refuse: no ${VVAR_IMAGE_NEEDS}")
+    target_compile_definitions(vvar_tool PRIVATE
+      "VVAR_IMAGE_NEEDS=\"${VVAR_IMAGE_NEEDS}\"")
   endif()
 else()
   list(APPEND VVAR_TOOL_SOURCES ${VVAR_TOOL_SOURCES_ELSEWHERE})

@@ -26,6 +26,7 @@
 #include "tools/command.h"
 #include "tools/names.h"
 #include "tools/reference.h"
+#include "tools/supervisor.h"
 
 namespace vvar::tools {
 namespace {
@@ -33,6 +34,23 @@ namespace {
 hosted::TickLoop* running_loop = nullptr;
 
 void OnSignal(int) { running_loop->Stop(); }
+
+/// An updater whose ticks tell the supervisor that they come.
+class WatchedUpdater {
+ public:
+  WatchedUpdater(hosted::Updater& updater, Supervisor& supervisor)
+      : updater_(updater), supervisor_(supervisor) {}
+
+  void Tick() {
+    updater_.Tick();
+    supervisor_.Ping();
+  }
+  void TickNow() { updater_.TickNow(); }
+
+ private:
+  hosted::Updater& updater_;
+  Supervisor& supervisor_;
+};
 
 nlohmann::ordered_json Describe(const hosted::Updater& updater,
                                 const NamedReference& reference,
@@ -200,8 +218,16 @@ ExitCode Serve() {
   sigaction(SIGTERM, &action, nullptr);
   sigaction(SIGINT, &action, nullptr);
 
-  PrintStart(Describe(updater, *reference, *counter, page->bytes(), options));
-  (*loop)->Run(updater);
+  Supervisor supervisor;
+  const nlohmann::ordered_json start =
+      Describe(updater, *reference, *counter, page->bytes(), options);
+  PrintStart(start);
+  supervisor.Tell(absl::StrCat("READY=1\nSTATUS=keeps ",
+                               start["page"].get<std::string>(), ", follows ",
+                               WithNote(start, "reference", "reference_note")));
+  WatchedUpdater watched(updater, supervisor);
+  (*loop)->Run(watched);
+  supervisor.Tell("STOPPING=1\nSTATUS=leaves the page to who comes next");
   updater.Finish();
   PrintEnd(updater, page->bytes());
   return kExitOk;

@@ -5,6 +5,7 @@
 #include <stdio.h>
 
 #include <algorithm>
+#include <initializer_list>
 #include <iterator>
 #include <string>
 #include <vector>
@@ -14,6 +15,7 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "tools/command.h"
+#include "vvar/abi.h"
 
 ABSL_FLAG(std::string, page, "", "page to serve or read");
 ABSL_FLAG(std::string, clock, "", "clock to print");
@@ -35,6 +37,11 @@ ABSL_FLAG(bool, detach, false, "take the process off its page");
 
 namespace vvar::tools {
 namespace {
+
+// Made of MODULE.bazel's.
+constexpr char kVersion[] =
+#include "tools/version.inc"
+    ;
 
 constexpr char kHelp[] =
     R"(vvar - time from a shared page: what a kernel's vDSO does, as a part.
@@ -82,6 +89,7 @@ flags
   --pid=N, --detach       attach: see `vvar help attach`
   -f, --offset=DURATION, --rate=X
                           exec: see `vvar help exec`
+  --version               say which version this is, and of the page's layout
 
 exit codes
   0  done                                6  page foreign (no vvar page)
@@ -176,13 +184,13 @@ ExitCode Usage(const std::string& what) {
   return kExitUsage;
 }
 
-bool AsksForHelp(int argc, char** argv) {
+/// Whether one of `words` is among the arguments; what follows "--" is none.
+bool AsksFor(std::initializer_list<absl::string_view> words, int argc,
+             char** argv) {
   for (int i = 1; i < argc; ++i) {
     const absl::string_view word = argv[i];
     if (word == "--") return false;
-    if (word == "-h" || word == "help" || word == "-help" || word == "--help") {
-      return true;
-    }
+    if (std::find(words.begin(), words.end(), word) != words.end()) return true;
   }
   return false;
 }
@@ -192,11 +200,16 @@ bool Names(int argc, char** argv, absl::string_view command) {
 }
 
 int Main(int argc, char** argv) {
-  if (AsksForHelp(argc, argv)) {
+  if (AsksFor({"-h", "help", "-help", "--help"}, argc, argv)) {
     fputs(Names(argc, argv, "exec")     ? kExecHelp
           : Names(argc, argv, "attach") ? kAttachHelp
                                         : kHelp,
           stdout);
+    return kExitOk;
+  }
+  if (AsksFor({"-version", "--version"}, argc, argv)) {
+    printf("vvar %s, page ABI %u.%u\n", kVersion, VVAR_ABI_MAJOR,
+           VVAR_ABI_MINOR);
     return kExitOk;
   }
   const std::vector<char*> words = absl::ParseCommandLine(argc, argv);

@@ -7,6 +7,7 @@ Prints `CASE name PASSED|FAILED reason` for each case."""
 import json
 import os
 import pathlib
+import re
 import signal
 import socket
 import struct
@@ -94,6 +95,12 @@ def help_names_every_command_and_exit_code(_):
         assert word in done.stdout, word
     for code in range(12):
         assert " %d  " % code in done.stdout, code
+
+
+def version_is_told_with_the_pages(_):
+    done = run("serve", "--version")
+    assert done.returncode == 0 and not done.stderr
+    assert re.fullmatch(r"vvar \d+\.\d+\.\d+, page ABI 2\.0\n", done.stdout), done
 
 
 def wrong_usage_is_told_with_the_value_and_what_was_expected(page):
@@ -388,6 +395,7 @@ class SkipCase(Exception):
 
 CASES = [
     help_names_every_command_and_exit_code,
+    version_is_told_with_the_pages,
     wrong_usage_is_told_with_the_value_and_what_was_expected,
     six_pages_that_cannot_be_read_give_six_errors_and_exit_codes,
     a_reader_without_permission_is_told_so,
