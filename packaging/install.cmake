@@ -54,4 +54,14 @@ install(DIRECTORY docs DESTINATION "${CMAKE_INSTALL_DOCDIR}"
 
 if(TARGET vvar_tool)
   install(TARGETS vvar_tool RUNTIME)
+  install(FILES packaging/vvar.1 DESTINATION "${CMAKE_INSTALL_MANDIR}/man1")
+  install(FILES packaging/vvar.bash RENAME vvar
+          DESTINATION "${CMAKE_INSTALL_DATADIR}/bash-completion/completions")
+  # /usr/lib or /usr/local/lib, whatever a machine's own libraries are in.
+  file(READ "packaging/vvar@.service" VVAR_UNIT)
+  string(REPLACE "/usr/bin/" "${CMAKE_INSTALL_FULL_BINDIR}/" VVAR_UNIT
+                 "${VVAR_UNIT}")
+  file(WRITE "${PROJECT_BINARY_DIR}/vvar@.service" "${VVAR_UNIT}")
+  install(FILES "${PROJECT_BINARY_DIR}/vvar@.service"
+          DESTINATION lib/systemd/system)
 endif()

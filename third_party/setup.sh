@@ -35,7 +35,9 @@ readonly TEST_PACKAGES=(
   "clang-format"
   "doxygen"
   "libgtest-dev" # The mutation test links tests by itself.
-  "cmake make" # Those who build with them: tests/packaging.
+  "cmake make" # tests/packaging: who builds with them,
+  "groff-base man-db" # who reads the manual,
+  "systemd" # and what it takes the unit for.
   "libcap2 libgnutls30 libnettle8 libseccomp2" # chronyd's.
 )
 

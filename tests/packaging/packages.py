@@ -1,6 +1,7 @@
-"""What the tests of packages share: commands that must succeed, and vvar as
-CMake installs it."""
+"""What the tests of packages share: commands that must succeed, vvar as CMake
+installs it, and what its help names. The binary is that of $VVAR."""
 
+import collections
 import functools
 import os
 import pathlib
@@ -53,10 +54,14 @@ def configure(name, source, *options):
   return build
 
 
+def build_folder(*options):
+  return folder("vvar" + "".join(options))
+
+
 @functools.lru_cache
 def installed(*options):
   """Returns a prefix with vvar in it. It was meant for another place."""
-  build = configure("vvar" + "".join(options), house.ROOT,
+  build = configure(build_folder(*options).name, house.ROOT,
                     "-DCMAKE_INSTALL_PREFIX=/usr", *options)
   run("cmake", "--build", build, "-j2")
   prefix = folder("prefix" + "".join(options))
@@ -73,3 +78,26 @@ def version():
   """Returns vvar's, from its one home."""
   return re.search(r'^module\([^)]*\n    version = "([\d.]+)"',
                    house.read("MODULE.bazel"), re.MULTILINE)[1]
+
+
+def vvar():
+  """Returns the path of the binary to be tested."""
+  return pathlib.Path(os.environ["VVAR"]).resolve()
+
+
+Help = collections.namedtuple("Help", "commands flags exit_codes")
+_FLAG = re.compile(r"(?<![\w-])(--[a-z_]+|-[a-z])(?![\w-])")
+
+
+@functools.lru_cache
+def help_of_vvar():
+  """Returns what `vvar --help`, and the help it refers to, names."""
+  text = run(vvar(), "--help")
+  commands = set(re.findall(r"^  ([a-z]+) ", text.split("\nflags\n")[0],
+                            re.MULTILINE))
+  more = [run(vvar(), "help", name) for name in
+          re.findall(r"`vvar help (\w+)`", text)]
+  codes = text.split("\nexit codes\n")[1].split("\ntry it\n")[0]
+  return Help(commands, set(_FLAG.findall(text + "".join(more))),
+              set(map(int, re.findall(r"(?:^| ) (\d+)  ?[a-z]", codes,
+                                      re.MULTILINE))))
