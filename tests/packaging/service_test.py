@@ -175,6 +175,7 @@ def readers_notice_no_restart(look):
       stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
       env={**os.environ, "NOTIFY_SOCKET": manager.address})
   pid = manager.until("READY")[1]
+  file = page.stat().st_ino
   reader = subprocess.Popen([os.environ["STEADY_READER"], str(page)], text=True,
                             stdin=subprocess.PIPE, stdout=subprocess.PIPE)
 
@@ -202,6 +203,8 @@ def readers_notice_no_restart(look):
   supervisor.wait(packages.DEADLINE_S)
   reader.communicate(timeout=packages.DEADLINE_S)
   print("  %d reads" % reads)
+  if page.stat().st_ino != file:
+    look.problem(page, "another file than the reader has")
   if wrong != [0, 0, 0] or supervisor.returncode or reader.returncode:
     look.problem("reader", "MONOTONIC back, REALTIME back, not the page's: %s "
                            "of %d reads" % (wrong, reads))
