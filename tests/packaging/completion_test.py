@@ -141,7 +141,7 @@ def completes_at_a_terminal(look):
 def await_output(terminal, pattern):
   text = b""
   while not re.search(pattern, text):
-    if not select.select([terminal], [], [], packages.DEADLINE_S)[0]:
+    if not select.select([terminal], [], [], 60)[0]:
       raise RuntimeError("the terminal shows only %s" % text)
     text += os.read(terminal, 4096)
 
