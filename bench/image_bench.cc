@@ -4,11 +4,10 @@
 // system calls behind both, each called through a pointer, as a C library does.
 // The image's page is the live one of the process's own clock.
 #include <stdint.h>
-#include <stdio.h>
 #include <time.h>
 
-#include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "bench/live_page.h"
 #include "bench/measure.h"
 #include "benchmark/benchmark.h"
 #include "clocks/native.h"
@@ -160,10 +159,5 @@ BENCHMARK_CAPTURE(CurrentCpu, WithoutRseq, hosted::CurrentCpuWithoutRseq)
 }  // namespace vvar::bench
 
 int main(int argc, char** argv) {
-  const absl::Status status = vvar::hosted::ProcessClock().status();
-  if (!status.ok()) {
-    fprintf(stderr, "%s\n", status.ToString().c_str());
-    return 1;
-  }
-  return vvar::bench::RunPinned(argc, argv);
+  return vvar::bench::RunOnLivePage(argc, argv);
 }

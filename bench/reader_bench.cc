@@ -1,19 +1,19 @@
 // SPDX-License-Identifier: MIT
 //
-// What a read and a publication cost, next to what they replace. The page is a
-// live one: a thread on another CPU updates it each millisecond, from start to
-// end.
+// What a read costs, next to what it replaces and to what could replace it. The
+// page is a live one: a thread on another CPU updates it each millisecond, from
+// start to end.
 
 #include <stdint.h>
-#include <stdio.h>
 #include <time.h>
 
 #include <chrono>
-#include <vector>
 
-#include "absl/status/status.h"
 #include "absl/time/clock.h"
+#include "bench/comparisons.h"
+#include "bench/live_page.h"
 #include "bench/measure.h"
+#include "bench/writers.h"
 #include "benchmark/benchmark.h"
 #include "clocks/native.h"
 #include "fallback/chain.h"
@@ -22,19 +22,13 @@
 #include "vvar/offset.h"
 #include "vvar/page.h"
 #include "vvar/reader.h"
-#include "vvar/scale.h"
 #include "vvar/seqcount.h"
-#include "vvar/timebase.h"
-#include "vvar/timekeeper.h"
-#include "vvar/writer.h"
 
 namespace vvar::bench {
 namespace {
 
 using benchmark::State;
 using hosted::ProcessClock;
-
-const Reader<NativeClock>& PageReader() { return ProcessClock().reader(); }
 
 // --- The floor: the counter alone --------------------------------------------
 
@@ -95,113 +89,22 @@ void BM_Reader_Snapshot_Ordered(State& state) {
 }
 BENCHMARK(BM_Reader_Snapshot_Ordered);
 
-// --- The plain seqlock, for comparison ---------------------------------------
+// --- The plain locks, for comparison
+// ------------------------------------------
 
-/// What a read of one clock needs.
-struct SeqlockLine {
-  uint64_t cycle_start;
-  uint64_t max_cycles;
-  Scale scale;
-  Timebase base;
-};
-
-void BM_Seqlock_Load(State& state) {
+template <template <class, class> class Lock>
+void MeasureLock(State& state) {
   const NativeClock& counter = PageReader().clock();
-  static Seqlock<SeqlockLine> seqlock;
-  seqlock.Store({counter.Read(), UINT64_MAX, ScaleFromHz(1'000'000'000), {}});
-  Measure(state, [&] {
-    SeqlockLine line;
-    const bool loaded = seqlock.TryLoad(&line, 64);
-    const uint64_t delta = counter.Read() - line.cycle_start;
-    Keep(NsAfter(line.base, line.scale, delta),
-         loaded && delta <= line.max_cycles);
-  });
+  Lock<PlainLine, PageMemory> lock;
+  lock.Store(LineFromNow());
+  MeasureRead(state, [&] { return NowOf(lock, counter); });
 }
+
+void BM_Seqlock_Load(State& state) { MeasureLock<Seqlock>(state); }
 BENCHMARK(BM_Seqlock_Load);
 
-// --- The writer --------------------------------------------------------------
-
-/// A timekeeper and writer for each timeline of one page.
-class Writers {
- public:
-  explicit Writers(uint64_t lead_ns) {
-    const NativeClock counter = Counter();
-    const TimekeeperConfig config = {NativeClock::kCounterId,
-                                     NativeClock::kCounterBits,
-                                     CounterHz(),
-                                     lead_ns,
-                                     /*interval_ns=*/1'000'000,
-                                     /*max_age_ns=*/1'000'000'000};
-    for (vvar_timeline& timeline : page_.timeline) {
-      domains_.push_back({Timekeeper(config), {&timeline, counter}});
-      domains_.back().timekeeper.Start(counter.Read(), {});
-      domains_.back().writer.PublishLine(domains_.back().timekeeper.line());
-    }
-  }
-
-  /// Updates the timeline whose turn it is.
-  [[gnu::always_inline]] PublishStatus PublishNext() {
-    Domain& domain = domains_[next_];
-    next_ = next_ + 1 < VVAR_MAX_TIMELINES ? next_ + 1 : 0;
-    return domain.writer.Publish(domain.timekeeper);
-  }
-  void PublishLine() {
-    domains_[0].writer.PublishLine(domains_[0].timekeeper.line());
-  }
-
-  /// A reader of the first timeline.
-  template <class Offsets = NoOffsets>
-  Reader<NativeClock, PageMemory, Offsets> FirstReader(
-      Offsets offsets = {}) const {
-    return {&page_.timeline[0], Counter(), offsets};
-  }
-
-  uint32_t redated() const {
-    uint32_t sum = 0;
-    for (const vvar_timeline& each : page_.timeline) {
-      sum += each.stats.redated_lines;
-    }
-    return sum;
-  }
-
- private:
-  struct Domain {
-    Timekeeper timekeeper;
-    Writer<NativeClock> writer;
-  };
-  alignas(VVAR_PAGE_SIZE) vvar_page page_ = {};
-  std::vector<Domain> domains_;
-  uint32_t next_ = 0;
-};
-
-void BM_Writer_Publish(State& state) {
-  // A publication costs about 95 ns. Four times that: one is over well before
-  // its line begins, and the line has begun when its turn comes again, six
-  // publications later. So none waits, and nothing else is timed.
-  Writers writers(/*lead_ns=*/400);
-  int64_t early = 0;
-  int64_t late = 0;
-  Measure(state, [&] {
-    const PublishStatus status = writers.PublishNext();
-    early += status == PublishStatus::kTooEarly;
-    late += status == PublishStatus::kLate;
-  });
-  // What an interrupt holds up is late or dated anew: the machine's doing, as
-  // long as it is rare.
-  const int64_t held_up = late + writers.redated();
-  state.counters["held_up"] = static_cast<double>(held_up);
-  if (early != 0) state.SkipWithError("kTooEarly: lead_ns is too long here");
-  if (held_up > 100 + state.iterations() / 20) {
-    state.SkipWithError("kLate or redated: lead_ns is too short");
-  }
-}
-BENCHMARK(BM_Writer_Publish);
-
-void BM_Writer_PublishLine(State& state) {
-  Writers writers(/*lead_ns=*/0);
-  Measure(state, [&] { writers.PublishLine(); });
-}
-BENCHMARK(BM_Writer_PublishLine);
+void BM_PlainLatch_Load(State& state) { MeasureLock<PlainLatch>(state); }
+BENCHMARK(BM_PlainLatch_Load);
 
 // --- Readers between a publication and its line ------------------------------
 
@@ -294,17 +197,29 @@ void BM_Baseline_ClockGettime_Syscall(State& state) {
 }
 BENCHMARK(BM_Baseline_ClockGettime_Syscall);
 
-void BM_Baseline_Chrono_Steady(State& state) {
-  Measure(state, [] {
-    Keep(std::chrono::steady_clock::now().time_since_epoch().count());
-  });
+template <class Clock>
+void BM_Baseline_Chrono(State& state) {
+  Measure(state, [] { Keep(Clock::now().time_since_epoch().count()); });
 }
-BENCHMARK(BM_Baseline_Chrono_Steady);
+BENCHMARK(BM_Baseline_Chrono<std::chrono::steady_clock>)
+    ->Name("BM_Baseline_Chrono_Steady");
+BENCHMARK(BM_Baseline_Chrono<std::chrono::system_clock>)
+    ->Name("BM_Baseline_Chrono_System");
 
+// Debian's Abseil scales the counter by itself (its "cycle clock"): the other
+// setting, clock_gettime() each time, is chosen as Abseil is compiled.
 void BM_Baseline_Absl_GetCurrentTimeNanos(State& state) {
   Measure(state, [] { Keep(absl::GetCurrentTimeNanos()); });
 }
 BENCHMARK(BM_Baseline_Absl_GetCurrentTimeNanos);
+
+void BM_Baseline_Absl_Now(State& state) {
+  Measure(state, [] {
+    absl::Time now = absl::Now();
+    benchmark::DoNotOptimize(now);
+  });
+}
+BENCHMARK(BM_Baseline_Absl_Now);
 
 // --- The legs of the chain ---------------------------------------------------
 
@@ -353,11 +268,5 @@ BENCHMARK(BM_Hosted_SteadyClock);
 }  // namespace vvar::bench
 
 int main(int argc, char** argv) {
-  // Starts its thread, which keeps off the CPU that reads are timed on.
-  const absl::Status status = vvar::hosted::ProcessClock().status();
-  if (!status.ok()) {
-    fprintf(stderr, "%s\n", status.ToString().c_str());
-    return 1;
-  }
-  return vvar::bench::RunPinned(argc, argv);
+  return vvar::bench::RunOnLivePage(argc, argv);
 }

@@ -17,9 +17,9 @@
 #include <algorithm>
 #include <atomic>
 
-#include "tests/faults/counted_memory.h"
 #include "tests/faults/mapped_page.h"
 #include "tests/hosted/child_process.h"
+#include "tests/support/counted_memory.h"
 #include "tests/support/manual_clock.h"
 #include "tests/support/oracle.h"
 #include "tests/support/test_page.h"
@@ -34,6 +34,7 @@ namespace {
 
 using hosted::ChildProcess;
 using hosted::SharedWithChildren;
+using support::CountedMemory;
 using support::EdgyRandom;
 using support::SharedClock;
 

@@ -13,7 +13,7 @@
 #include <map>
 #include <utility>
 
-#include "tests/faults/counted_memory.h"
+#include "tests/support/counted_memory.h"
 #include "tests/support/manual_clock.h"
 #include "tests/support/test_page.h"
 #include "vvar/latch.h"
@@ -109,7 +109,7 @@ class Observer {
   }
 
   void ProbeOn(const volatile uint64_t* counter, SeqToken seq, LastRead* last) {
-    const Reader<support::WordClock, CountedMemory> reader(
+    const Reader<support::WordClock, support::CountedMemory> reader(
         &timeline_, support::WordClock(counter));
     for (const support::ClockRow& clock : support::kClockRows) {
       const Line* const line = ValidLine(seq, *counter, clock.coarse);
@@ -120,7 +120,7 @@ class Observer {
       const uint64_t ns = status == ReadStatus::kOk
                               ? support::ExpectedNs(*line, clock, *counter, 64)
                               : 0;
-      CountedMemory::tries = 0;
+      support::CountedMemory::tries = 0;
       uint64_t reads = 0;
       support::ForEachReadOf(
           reader, clock, [&](const char*, ReadStatus said, uint64_t said_ns) {
@@ -131,7 +131,7 @@ class Observer {
             tally.torn += said_ns != ns;
             NoteOrder(clock, said_ns, last);
           });
-      tally.waits += CountedMemory::tries - reads;
+      tally.waits += support::CountedMemory::tries - reads;
       tally.probes += reads;
     }
   }

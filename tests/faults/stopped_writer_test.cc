@@ -19,9 +19,9 @@
 #include <new>
 
 #include "clocks/native.h"
-#include "tests/faults/counted_memory.h"
 #include "tests/faults/mapped_page.h"
 #include "tests/hosted/child_process.h"
+#include "tests/support/counted_memory.h"
 #include "tests/support/test_page.h"
 #include "vvar/clocksource.h"
 #include "vvar/reader.h"
@@ -35,6 +35,7 @@ namespace {
 using hosted::ChildProcess;
 using hosted::SharedWithChildren;
 using hosted::WaitUntil;
+using support::CountedMemory;
 
 // Stops its process before a store.
 struct StoppingMemory : PageMemory {

@@ -22,9 +22,9 @@
 #include <new>
 #include <vector>
 
-#include "tests/faults/counted_memory.h"
 #include "tests/faults/mapped_page.h"
 #include "tests/hosted/child_process.h"
+#include "tests/support/counted_memory.h"
 #include "tests/support/hashed_line.h"
 #include "tests/support/manual_clock.h"
 #include "tests/support/scripted_memory.h"
@@ -40,6 +40,7 @@ namespace {
 using hosted::ChildProcess;
 using hosted::SharedWithChildren;
 using hosted::WaitUntil;
+using support::CountedMemory;
 using support::HashedLine;
 using support::HashedNumber;
 using support::IsWhole;

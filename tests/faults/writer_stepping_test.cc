@@ -25,6 +25,7 @@
 #include "tests/faults/observer.h"
 #include "tests/faults/stepped_process.h"
 #include "tests/hosted/child_process.h"
+#include "tests/support/counted_memory.h"
 #include "tests/support/manual_clock.h"
 #include "tests/support/oracle.h"
 #include "tests/support/test_page.h"
@@ -40,6 +41,7 @@ namespace vvar::faults {
 namespace {
 
 using hosted::SharedWithChildren;
+using support::CountedMemory;
 using support::FieldsOf;
 using support::kTestTimes;
 using support::WordClock;

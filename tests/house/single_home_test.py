@@ -35,6 +35,7 @@ FLOAT = re.compile(
 
 # Who starts a read of a sequence counter, and in how many places.
 READ_BEGIN_CALLERS = {
+    "bench/comparisons.h": 1,  # PlainLatch::TryLoad(): what vvar is not.
     "hosted/kernel_vvar_reference.h": 1,  # TryRead(): the kernel's own page.
     "paravirt/foreign_page.h": 1,  # ReadForeign(): one copy, somebody else's.
     "vvar/reader.h": 1,    # ReadLine(): the dated latch.

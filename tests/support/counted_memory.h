@@ -2,14 +2,14 @@
 //
 // The Memory policy of readers whose tries are counted: each [R:begin] is one.
 // Otherwise PageMemory.
-#ifndef VVAR_TESTS_FAULTS_COUNTED_MEMORY_H_
-#define VVAR_TESTS_FAULTS_COUNTED_MEMORY_H_
+#ifndef VVAR_TESTS_SUPPORT_COUNTED_MEMORY_H_
+#define VVAR_TESTS_SUPPORT_COUNTED_MEMORY_H_
 
 #include <stdint.h>
 
 #include "vvar/seqcount.h"
 
-namespace vvar::faults {
+namespace vvar::support {
 
 struct CountedMemory : PageMemory {
   static inline thread_local uint64_t tries = 0;
@@ -20,6 +20,6 @@ struct CountedMemory : PageMemory {
   }
 };
 
-}  // namespace vvar::faults
+}  // namespace vvar::support
 
-#endif  // VVAR_TESTS_FAULTS_COUNTED_MEMORY_H_
+#endif  // VVAR_TESTS_SUPPORT_COUNTED_MEMORY_H_
