@@ -8,254 +8,257 @@ line,
 
     N bars met, N missed
 
-and writes the data of plots.gp. A missed bar is a result: exits with 1 only
-when something was not measured.
+and writes OUT/report.md and the data of plots.gp. A missed bar is a result:
+exits with 1 only when something was not measured, with 2 for bad input.
 """
 
 import collections
-import csv
-import json
-import math
 import os
 import statistics
 import sys
 
-LIBC = "BM_Baseline_ClockGettime_Libc"
-ORDERED = "BM_Reader_Now_Ordered"
-UNORDERED = "BM_Reader_Now_Unordered"
-BESIDE_NONE = "BM_Reader_Now_BesideNone"
+sys.path.insert(0, os.path.dirname(os.path.realpath(__file__)))
+# pylint: disable=wrong-import-position
+import bars
+import figures
+import runs
+import tails
 
-# What, the benchmark above the line, the one below it, the bar.
-RATIOS = [
-    ("ordered read / bare ordered counter",
-     ORDERED, "BM_Counter_Read_Ordered", "<= 1.12"),
-    ("the same, on the previous line",
-     "BM_Reader_Now_OrderedPrevious", "BM_Counter_Read_Ordered", "<= 1.12"),
-    ("clock_gettime / ordered read", LIBC, ORDERED, ">= 1.08"),
-    ("unordered read / bare unordered counter",
-     UNORDERED, "BM_Counter_Read_Unordered", "<= 1.03"),
-    ("the same, on the previous line",
-     "BM_Reader_Now_UnorderedPrevious", "BM_Counter_Read_Unordered", "<= 1.03"),
-    ("clock_gettime / unordered read", LIBC, UNORDERED, ">= 2.25"),
-    ("timespec read / clock_gettime",
-     "BM_Reader_Timespec_Ordered", LIBC, "<= 1.01"),
-    ("coarse read / clock_gettime(..._COARSE)",
-     "BM_Reader_NowCoarse", "BM_Baseline_ClockGettime_Coarse", "<= 0.2"),
-    ("interval read / ordered read",
-     "BM_Reader_Interval_Ordered", ORDERED, "<= 1.2"),
-    ("beside a writer at 1 kHz / beside none",
-     "BM_Reader_Now_BesideWriter/kHz:1", BESIDE_NONE, "<= 1.03"),
-    ("beside a writer at 100 kHz / beside none",
-     "BM_Reader_Now_BesideWriter/kHz:100", BESIDE_NONE, "<= 1.03"),
-    ("beside a writer stopped in its update / none",
-     "BM_Reader_Now_BesideStoppedWriter", BESIDE_NONE, "<= 1.03"),
-]
-
-BATCH = "BM_History_NsAt_Batch"
-
-# What, the benchmark, the bar. Units: ns.
-COSTS = [
-    ("advance + publish", "BM_Writer_Publish", "<= 100"),
-    ("publish, line computed", "BM_Writer_PublishLine", "<= 20"),
-    ("counter -> time, a stamp of a batch", BATCH, "<= 0.7"),
-]
-AVX512_COSTS = [("the same, compiled for AVX-512", BATCH, "<= 0.15")]
-
-# A bar's label, the benchmark, its colour in plots.gp. From the top.
-COUNTER, VVAR, OTHERS = 0, 1, 2
-PLOTTED = [
-    ("counter alone, ordered", "BM_Counter_Read_Ordered", COUNTER),
-    ("vvar ordered", ORDERED, VVAR),
-    ("vvar timespec", "BM_Reader_Timespec_Ordered", VVAR),
-    ("vvar interval", "BM_Reader_Interval_Ordered", VVAR),
-    ("vvar snapshot, all clocks", "BM_Reader_Snapshot_Ordered", VVAR),
-    ("vvar InProcessClock", "BM_Hosted_InProcessClock_Now", VVAR),
-    ("vvar steady_clock", "BM_Hosted_SteadyClock", VVAR),
-    ("plain seqlock, ordered", "BM_Seqlock_Load", OTHERS),
-    ("vDSO by pointer", "BM_Baseline_ClockGettime_Vdso", OTHERS),
-    ("clock_gettime", LIBC, OTHERS),
-    ("std::chrono::steady_clock", "BM_Baseline_Chrono_Steady", OTHERS),
-    ("system call", "BM_Baseline_ClockGettime_Syscall", OTHERS),
-    ("counter alone, unordered", "BM_Counter_Read_Unordered", COUNTER),
-    ("vvar unordered", UNORDERED, VVAR),
-    ("absl::GetCurrentTimeNanos",
-     "BM_Baseline_Absl_GetCurrentTimeNanos", OTHERS),
-    ("vvar coarse", "BM_Reader_NowCoarse", VVAR),
-    ("clock_gettime, coarse", "BM_Baseline_ClockGettime_Coarse", OTHERS),
-]
-
-BINS = 200  # of an offset plot
-
-# Figures of a row: `median` has the verdict, `quietest` is for comparison.
-Row = collections.namedtuple("Row", "what unit median quietest bar")
-
-
-class Times:
-  """Time per call of each benchmark, in ns: its batches of all repetitions."""
-
-  def __init__(self, *paths):
-    self._medians = collections.defaultdict(list)
-    self._minima = collections.defaultdict(list)
-    self.errors = {}
-    for path in paths:
-      with open(path) as file:
-        for run in json.load(file)["benchmarks"]:
-          name = run["run_name"]
-          if run.get("error_occurred"):
-            self.errors[name] = run["error_message"]
-          elif run["run_type"] == "iteration":
-            self._medians[name].append(run["median_ns"])
-            self._minima[name].append(run["min_ns"])
-
-  def median(self, name):
-    if name in self.errors:
-      return math.nan
-    return statistics.median(self._medians[name] or [math.nan])
-
-  def quietest(self, name):
-    if name in self.errors:
-      return math.nan
-    return min(self._minima[name], default=math.nan)
-
-
-def ratio_rows(times):
-  for what, over, under, bar in RATIOS:
-    yield Row(what, "x", times.median(over) / times.median(under),
-              times.quietest(over) / times.quietest(under), bar)
-
-
-def cost_rows(times, costs):
-  for what, name, bar in costs:
-    yield Row(what, " ns", times.median(name), times.quietest(name), bar)
-
-
-def page_rows(watched):
-  """Rows of what `vvar watch` saw: the worst of the precise clocks."""
-  precise = [clock for clock in watched["clocks"]
-             if not clock["id"].endswith("_coarse")]
-  for what, field, unit, bar in [
-      ("p99", "offset_p99_ns", " ns", "<= 30"),
-      ("max", "offset_max_ns", " ns", "<= 100")]:
-    worst = max(precise, key=lambda clock: clock[field])
-    yield Row("shared page, |offset| %s (%s)" % (what, worst["id"]), unit,
-              worst[field], None, bar)
-  yield Row("shared page, backward steps", "",
-            sum(clock["backward_steps"] for clock in watched["clocks"]), None,
-            "<= 0")
-
-
-def server_rows(path):
-  """Rows of what the kernel says the server took: see run.sh."""
-  with open(path) as file:
-    cpu_ns, wall_s, memory_kib = map(float, file.read().split())
-  yield Row("server at a 1 ms tick, of a core", " %", cpu_ns / wall_s / 1e7,
-            None, "<= 1.5")
-  yield Row("server, resident at most", " MiB", memory_kib / 1024, None,
-            "<= 12")
-
-
-def read_trace(path):
-  """Returns {clock: [(seconds, offset_ns)]} of what offset_trace printed."""
-  with open(path) as file:
-    samples = list(csv.DictReader(file))
-  trace = {}
-  for clock in "realtime", "monotonic":
-    widths = [int(sample[clock + "_width_ns"]) for sample in samples]
-    # As `vvar watch`: all brackets of such a sample were interrupted.
-    limit = 3 * min(widths) + 50
-    trace[clock] = [(float(sample["seconds"]), int(sample[clock + "_ns"]))
-                    for sample, width in zip(samples, widths) if width <= limit]
-  return trace
-
-
-def in_process_rows(trace):
-  magnitudes = {clock: sorted(abs(offset) for _, offset in samples)
-                for clock, samples in trace.items()}
-  for what, share, bar in ("p99", 0.99, "<= 30"), ("max", 1, "<= 100"):
-    value, clock = max((each[math.ceil(share * len(each)) - 1], clock)
-                       for clock, each in magnitudes.items())
-    yield Row("in-process, |offset| %s (%s)" % (what, clock), " ns", value,
-              None, bar)
+BENCHMARK_COMMAND = (
+    "`%s --benchmark_min_time=0.001 --benchmark_repetitions=%s "
+    "--benchmark_enable_random_interleaving=true`")
 
 
 def print_table(rows):
-  """Prints the table; returns how many bars were met, missed, not measured."""
-  counts = collections.Counter()
-  print("%-49s %9s %9s  %-8s" % ("", "median", "quietest", "bar"))
+  print("%-48s %10s %15s %10s  %-8s" % ("", "median", "95 %", "quietest", "bar"))
   for row in rows:
-    relation, limit = row.bar.split()
-    form = "%.3f" if row.unit == "x" else "%.4g"
-    printed = float(form % row.median)  # what the verdict is about
-    if math.isnan(printed):
-      verdict = "not measured"
-    elif printed <= float(limit) if relation == "<=" else (
-        printed >= float(limit)):
-      verdict = "pass"
-    else:
-      verdict = "FAIL"
-    counts[verdict] += 1
-    figures = ["" if figure is None else form % figure + row.unit
-               for figure in (row.median, row.quietest)]
-    print("%-49s %9s %9s  %-8s %s" % (row.what, *figures, row.bar, verdict))
-  return counts["pass"], counts["FAIL"], counts["not measured"]
+    what, median, interval, quietest, bar, verdict, remark = bars.cells(row)
+    print("%-48s %10s %15s %10s  %-8s %s%s" % (
+        what, median, interval, quietest, bar, verdict,
+        remark and ": " + remark))
 
 
-def print_noise(times):
+def table(rows):
+  """Returns rows of words, the header first, as lines of Markdown."""
+  header, *body = rows
+  return ["| " + " | ".join(header) + " |", "|" + "---|" * len(header),
+          *("| " + " | ".join(row) + " |" for row in body), ""]
+
+
+def plot(name, caption):
+  return ["![%s](%s.svg)" % (caption, name), ""]
+
+
+def noise_of(run):
   """Says how far the machine was from quiet."""
-  for name in LIBC, BESIDE_NONE:
-    print("Noise: the median of %s is %.1f %% above its quietest batch." % (
-        name, (times.median(name) / times.quietest(name) - 1) * 100))
+  for name in bars.LIBC, bars.BESIDE_NONE:
+    if name in run.figures:
+      each = run.figures[name]
+      yield ("the median of %s is %.1f %% above its quietest batch; its "
+             "repetitions are spread by %.1f %%" % (
+                 name, (statistics.median(each.ns) / min(each.shortest) - 1) *
+                 100, runs.spread(each.ns) * 100))
 
 
-def write_bars(times, path):
+def command_of(run, name):
+  each = next(iter(run.figures.values()))
+  return ["Command: " + BENCHMARK_COMMAND % ("bench/" + name, len(each.ns)), ""]
+
+
+# --- The parts ---------------------------------------------------------------
+
+
+def bars_part(run, rows):
+  yield "# vvar: the benchmarks of one run"
+  yield ""
+  yield from ("- " + line for line in run.about)
+  yield from ("- Noise: " + line for line in noise_of(run))
+  yield ""
+  yield "## The bars of the design"
+  yield ""
+  yield from table([["", "median", "95 %", "quietest", "bar", "", "how"],
+                    *(bars.cells(row) for row in rows)])
+  yield ("Ratios are of two rows of one program, whose repetitions alternate at "
+         "random. The interval holds the true median, for this machine at this "
+         "hour; `quietest` is of the shortest batches of all.")
+  yield ""
+
+
+def cost_part(run):
+  yield "## What one read costs, back to back"
+  yield ""
+  yield from plot("ns_per_read", "ns of one read, by kind")
+  libc = run.figures.get(bars.LIBC)
+  rows = [["", "ns", "95 %", "shortest", "clock_gettime is", "spread"]]
+  for label, name, _ in figures.PLOTTED:
+    if name in run.figures:
+      each = run.figures[name]
+      rows.append([
+          label, "%.2f" % statistics.median(each.ns),
+          "%.2f..%.2f" % runs.median_interval(each.ns),
+          "%.2f" % min(each.shortest),
+          "%.3fx" % runs.ratio_interval(libc.ns, each.ns)[1] if libc else "",
+          "%.1f %%" % (runs.spread(each.ns) * 100)])
+  yield from table(rows)
+  yield ("Abseil is Debian's, whose clock scales the counter by itself "
+         "(unordered); its other setting, `clock_gettime` each time, is chosen "
+         "as Abseil is compiled. Not packaged by Debian: folly, tscns, quanta.")
+  yield ""
+  yield from command_of(run, "reader_bench")
+
+
+def tail_part(run):
+  yield "## The slow ones"
+  yield ""
+  if not run.tails:
+    yield "Not measured here: needs two CPUs."
+    yield ""
+    return
+  yield from plot("tail", "share of reads that took longer, by latency")
+  yield ("Each read by itself, between two ordered counter reads, which are in "
+         "the figures (`counter` is nothing but these). ns; the counter's step "
+         "shows.")
+  yield ""
+  yield from table(tails.percentile_table(run.tails))
+  yield ("`vdso` and `counter` read nothing that our writers write: what "
+         "differs between their rows is the machine's doing, and as much of a "
+         "difference between others says nothing. From the 99.99th percentile "
+         "on, interrupts and neighbours decide; the last column, the median of "
+         "all rounds' own, is what the bars are of. A plain seqlock beside a "
+         "writer that stopped in its update did not return in 64 tries; it never "
+         "would.")
+  yield ""
+  yield ("Retries are counted by the readers' own loops, in another build of "
+         "them, beside the same writers. What was slow and had not retried was "
+         "held up by the machine.")
+  yield ""
+  yield from table(tails.retry_table(run.tails))
+  yield "Command: `bench/tail_bench`"
+  yield ""
+
+
+def scale_part(run):
+  yield "## More readers, more timelines"
+  yield ""
+  yield from plot("scaling", "ns per read, by readers; ns of a tick, by timelines")
+  for labels, what in (figures.SCALES, "readers"), (figures.TICKS, "timelines"):
+    counted = {label: dict(figures.numbers(run, prefix))
+               for label, prefix in labels}
+    all_counts = sorted(set().union(*counted.values()))
+    yield from table([
+        ["ns, by " + what, *map(str, all_counts)],
+        *([label, *("%.2f" % ns[n] if n in ns else "" for n in all_counts)]
+          for label, ns in counted.items())])
+  yield ("Per read of one reader, each on a CPU of its own, of one page. "
+         "`std::shared_mutex` is what a lock costs that readers write to. A "
+         "tick advances and publishes every timeline of a page.")
+  yield ""
+  yield from command_of(run, "contention_bench")
+  yield from command_of(run, "writer_bench")
+
+
+def instruction_part(run):
+  yield "## Instructions and cache lines of a read"
+  yield ""
+  if not run.costs:
+    yield "Not counted here: x86-64 only."
+    yield ""
+    return
+  yield from table([
+      ["", "instructions", "lines of code", "of the page", "of the stack",
+       "others"],
+      *([each.name, *("%d" % count for count in each[1:])]
+        for each in run.costs)])
+  yield ("Deterministic: each instruction of one call that reads and returns, "
+         "stepped; the counters' rows are what the call is. The page is vvar's, "
+         "the lock's, or the kernel's. A read on the previous line looks at the "
+         "current one's date, too: a third line of the page.")
+  yield ""
+  yield "Command: `bench/instruction_trace`"
+  yield ""
+
+
+def context_part(run):
+  work = run.figures.get(figures.WORK)
+  if work is None:
+    return
+  yield "## What a read adds to a program"
+  yield ""
+  yield from plot("context", "ns added to a turn of dependent work")
+  yield ("Each turn works for %.1f ns, in one chain of multiplications, on the "
+         "time it read and on what the turn before made. ns added to a turn, "
+         "next to ns back to back:" % statistics.median(work.ns))
+  yield ""
+  alone = {label: name for label, name, _ in figures.PLOTTED}
+  rows = [["", "added", "back to back"]]
+  for label, name, _ in figures.CONTEXTS:
+    if name in run.figures and alone[label] in run.figures:
+      rows.append([label] + ["%.2f" % ns for ns in (
+          statistics.median(run.figures[name].ns) - statistics.median(work.ns),
+          statistics.median(run.figures[alone[label]].ns))])
+  yield from table(rows)
+  yield from command_of(run, "context_bench")
+
+
+def offset_part(run):
+  yield "## Offset to the kernel's clock"
+  yield ""
+  yield from plot("offset", "offset to the kernel's clock, over time")
+  yield "Commands: `vvar serve`, `vvar watch`, `bench/offset_trace`"
+  yield ""
+
+
+def image_part(run):
+  """The functions of the vDSO image next to the kernel's."""
+  names = [name[len("BM_Image_"):] for name in run.figures
+           if name.startswith("BM_Image_")]
+  if not names:
+    return
+  yield "## The vDSO image"
+  yield ""
+  rows = [["ns by pointer", "image", "kernel's vDSO", "system call"]]
+  for name in names:
+    row = [name]
+    for prefix in "BM_Image_", "BM_Baseline_Vdso_", "BM_Baseline_Syscall_":
+      each = run.figures.get(prefix + name)
+      row.append("%.2f" % statistics.median(each.ns) if each else "")
+    rows.append(row)
+  yield from table(rows)
+  yield "Command: `bench/image_bench`, as above, with fewer repetitions"
+  yield ""
+
+
+def write_report(run, rows, path):
+  parts = [bars_part(run, rows), cost_part(run), tail_part(run),
+           scale_part(run), context_part(run), instruction_part(run),
+           offset_part(run), image_part(run)]
   with open(path, "w") as file:
-    for place, (label, name, colour) in enumerate(PLOTTED):
-      if not math.isnan(times.median(name)):
-        file.write('%d "%s" %.3f %d\n' % (-place, label, times.median(name),
-                                          colour))
-
-
-def write_bins(samples, path):
-  """Writes seconds, lowest, median and highest offset of each bin."""
-  bins = collections.defaultdict(list)
-  length = samples[-1][0] / BINS
-  for seconds, offset in samples:
-    bins[min(int(seconds / length), BINS - 1)].append(offset)
-  with open(path, "w") as file:
-    for index, offsets in sorted(bins.items()):
-      file.write("%.4f %d %g %d\n" % (
-          (index + 0.5) * length, min(offsets), statistics.median(offsets),
-          max(offsets)))
+    for part in parts:
+      for line in part:
+        file.write(line + "\n")
+    for name, error in run.errors.items():
+      file.write("- %s: %s\n" % (name, error))
 
 
 def main(out):
-  def path(name):
-    return os.path.join(out, name)
-
-  times = Times(path("reader_bench.json"), path("contention_bench.json"),
-                path("conversion_bench.json"))
-  costs = [*ratio_rows(times), *cost_rows(times, COSTS)]
-  avx512 = path("conversion_bench_avx512.json")  # where the CPU has it
-  if os.path.exists(avx512):
-    costs += cost_rows(Times(avx512), AVX512_COSTS)
-  traces = {place: read_trace(path("offset_%s.csv" % place))
-            for place in ("shared_page", "in_process")}
-  with open(path("watch.json")) as file:
-    watched = json.load(file)
-
-  write_bars(times, path("ns_per_read.dat"))
-  for place, trace in traces.items():
-    for clock, samples in trace.items():
-      write_bins(samples, path("offset_%s_%s.dat" % (place, clock)))
-
-  met, missed, unknown = print_table([
-      *costs, *server_rows(path("server.txt")), *page_rows(watched),
-      *in_process_rows(traces["in_process"])])
-  print_noise(times)
-  for name, error in times.errors.items():
+  try:
+    run = figures.read_run(out)
+  except (OSError, runs.BadInput) as error:
+    print("report.py: %s" % error, file=sys.stderr)
+    return 2
+  rows = figures.rows_of(run)
+  figures.write_data(run, out)
+  write_report(run, rows, os.path.join(out, "report.md"))
+  print_table(rows)
+  for line in noise_of(run):
+    print("Noise: " + line)
+  for name, error in run.errors.items():
     print("%s: %s" % (name, error))
+  counts = collections.Counter(map(bars.verdict, rows))
+  unknown = counts[bars.UNKNOWN]
   print("%d bars met, %d missed%s" % (
-      met, missed, ", %d not measured" % unknown if unknown else ""))
+      counts[bars.PASS], counts[bars.FAIL],
+      ", %d not measured" % unknown if unknown else ""))
   return 1 if unknown else 0
 
 

@@ -2,10 +2,11 @@
 # Runs the main job on this machine's own counter, a writer process and reader
 # processes, then the benchmarks; holds both against the bars of the design.
 #
-#   bench/run.sh [--quick]
+#   bench/run.sh [--quick | --long]
 #
-# --quick: under a minute once built, instead of four. Plots and data:
-# bench/out/. The last line is `N bars met, N missed`. Exits with other than 0
+# Some 8 minutes once built; --quick: 2, with fewer repetitions; --long: 20, with
+# ten times the reads of the tails. Report, plots and data: bench/out/, from
+# report.md on. The last line is `N bars met, N missed`. Exits with other than 0
 # when something could not be run, not when a bar is missed.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -13,15 +14,22 @@ cd "$(dirname "$0")/.."
 watch_seconds=60
 in_process_seconds=30
 repetitions=501
+image_repetitions=51
+tail_reads=100000000
+counted_reads=5000000
 case $* in
   "") ;;
   --quick)
     watch_seconds=8
     in_process_seconds=5
-    repetitions=101
+    repetitions=51
+    image_repetitions=11
+    tail_reads=5000000
+    counted_reads=1000000
     ;;
+  --long) tail_reads=1000000000 ;;
   *)
-    echo "usage: bench/run.sh [--quick]" >&2
+    echo "usage: bench/run.sh [--quick | --long]" >&2
     exit 2
     ;;
 esac
@@ -59,10 +67,20 @@ describe_machine() {
     "$(gcc --version | sed -n '1s/.* /gcc /p') -c opt"
 }
 
+# What the report begins with.
+describe_run() {
+  echo "Machine: $machine"
+  echo "Load before: $load_before; after: $(cut -d ' ' -f 1-3 /proc/loadavg)"
+  echo "Tree: $(git rev-parse --short HEAD 2>/dev/null || echo unknown)$(
+    git diff --quiet HEAD 2>/dev/null || echo " and changes")," \
+    "$(date -u +%Y-%m-%dT%H:%MZ)"
+  echo "Command: bench/run.sh $*"
+}
+
 # Short repetitions in random order: what disturbs one benchmark disturbs all.
 run_benchmarks() {
   if ! run "$bin/bench/$1" --benchmark_min_time=0.001 \
-    --benchmark_repetitions="$repetitions" \
+    --benchmark_repetitions="${2-$repetitions}" \
     --benchmark_enable_random_interleaving=true \
     --benchmark_out="$out/$1.json" --benchmark_out_format=json \
     >"$out/$1.log" 2>&1; then
@@ -74,11 +92,14 @@ run_benchmarks() {
 phase "Build"
 third_party/setup.sh bench
 build=(--config=bench --symlink_prefix=/)
-bazel build "${build[@]}" //bench/... //tools:vvar
+bazel build "${build[@]}" //bench/... //tools:vvar //tests/hosted:discipline_test
 bin=$(bazel info "${build[@]}" bazel-bin)
 readonly bin
 mkdir -p "$out"
+# What another run has left, so that nothing of it is taken for this one's.
+find "$out" -maxdepth 1 -type f ! -name 'soak_*' -delete
 machine=$(describe_machine)
+load_before=$(cut -d ' ' -f 1-3 /proc/loadavg)
 
 phase "Machine: $machine"
 
@@ -112,25 +133,41 @@ phase "Clock of one process, $in_process_seconds s"
 run "$bin/bench/offset_trace" --seconds="$in_process_seconds" \
   >"$out/offset_in_process.csv"
 
-phase "Cost of reads and publications, $repetitions repetitions"
-run_benchmarks reader_bench
+phase "A slew of 500 ppm, simulated"
+run "$bin/tests/hosted/discipline_test" \
+  --gtest_filter=DisciplineTest.FollowsFullSlew >"$out/slew.log"
+grep '^unannounced' "$out/slew.log"
 
-phase "Cost beside a writer, $repetitions repetitions"
-run_benchmarks contention_bench
-
-phase "Cost of conversions, $repetitions repetitions"
-run_benchmarks conversion_bench
-rm -f "$out/conversion_bench_avx512.json" # of another run
+phase "Benchmarks, $repetitions repetitions"
+for benchmark in reader context contention writer conversion; do
+  echo "${benchmark}_bench"
+  run_benchmarks "${benchmark}_bench"
+done
 if grep -qw avx512dq /proc/cpuinfo; then
   run_benchmarks conversion_bench_avx512
 else
   echo "SKIPPED conversion_bench_avx512: this CPU has no AVX-512"
 fi
+if [[ $(uname -m) == x86_64 ]]; then
+  run_benchmarks image_bench "$image_repetitions"
+  run "$bin/bench/instruction_trace" >"$out/instruction_trace.json"
+else
+  echo "SKIPPED image_bench, instruction_trace: x86-64 only"
+fi
+
+if (($(nproc) > 1)); then
+  phase "Tails, $tail_reads reads of each reader beside each writer"
+  run "$bin/bench/tail_bench" --reads="$tail_reads" \
+    --counted_reads="$counted_reads" >"$out/tail_bench.json"
+else
+  echo "SKIPPED tail_bench: needs two CPUs"
+fi
 
 phase "$machine"
+describe_run "$@" >"$out/about.txt"
 status=0
 python3 bench/report.py "$out" >"$out/report.txt" || status=$?
 gnuplot -c bench/plots.gp "$out" "$machine"
-echo "Plots: $out/ns_per_read.png $out/offset.png (and .svg)"
+echo "Report, with plots: $out/report.md"
 cat "$out/report.txt"
 exit "$status"
