@@ -8,6 +8,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include <algorithm>
 #include <atomic>
 #include <functional>
 #include <thread>
@@ -41,7 +42,10 @@ class Domain {
     return {&timeline_, Counter()};
   }
 
-  void Publish() { writer_.Publish(timekeeper_); }
+  /// Returns whether it did: not before the last line has begun.
+  bool Publish() {
+    return writer_.Publish(timekeeper_) != PublishStatus::kTooEarly;
+  }
 
   /// Leaves the timeline as a writer does that is stopped in an update: odd,
   /// with half a line in the idle slot.
@@ -61,26 +65,26 @@ class Domain {
 };
 
 /// Does something each `period_ns` of the time that it is given; 0: never, but
-/// it is as busy. Starts with one.
+/// it is as busy. What it was kept from doing in time it does not catch up on.
 class Pace {
  public:
   explicit Pace(uint64_t period_ns)
       : period_cycles_(period_ns * (CounterHz() / 1'000'000) / 1000) {}
 
-  /// Returns how often `act` was called before it was told to stop.
+  /// Returns how often `act` said that it did it before it was told to stop.
   template <class Act>
   uint64_t Run(const std::atomic<bool>& stop, Act act) {
     const NativeClock counter = Counter();
     uint64_t acts = 0;
     uint64_t next = period_cycles_ == 0 ? UINT64_MAX : counter.Read() + left_;
     while (!stop.load(std::memory_order_relaxed)) {
-      if (counter.ReadUnordered() < next) {
+      const uint64_t now = counter.ReadUnordered();
+      if (now < next) {
         counter.Relax();
         continue;
       }
-      act();
-      ++acts;
-      next += period_cycles_;
+      acts += act();
+      next = std::max(next, now - period_cycles_ / 2) + period_cycles_;
     }
     const uint64_t now = counter.Read();
     left_ = next > now ? next - now : 0;

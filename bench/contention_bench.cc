@@ -35,7 +35,7 @@ void MeasureBesideWriter(State& state, Domain& domain, uint64_t period_ns) {
     return;
   }
   const Neighbours writer(1, [&](const std::atomic<bool>& stop) {
-    Pace(period_ns).Run(stop, [&] { domain.Publish(); });
+    Pace(period_ns).Run(stop, [&] { return domain.Publish(); });
   });
   const Reader<NativeClock> reader = domain.MakeReader();
   MeasureRead(state, [&] { return reader.Now(ClockId::kMonotonic); });

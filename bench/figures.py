@@ -158,12 +158,11 @@ def numbers(run, prefix):
 
 
 def write_lines(run, labels, path):
+  blocks = ('"%s"\n' % label + "".join(
+      "%d %.3f\n" % point for point in numbers(run, prefix))
+            for label, prefix in labels)
   with open(path, "w") as file:
-    for label, prefix in labels:
-      file.write('"%s"\n' % label)
-      for number, ns in numbers(run, prefix):
-        file.write("%d %.3f\n" % (number, ns))
-      file.write("\n\n")
+    file.write("\n\n".join(blocks))
 
 
 def write_bins(samples, path):

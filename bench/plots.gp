@@ -45,7 +45,7 @@ do for [format in "svg png"] {
     file = out."/".name.".dat"
     if (system("test -s '".file."' && echo 1") eq "1") {
       stats file using 1 nooutput
-      eval sprintf(terminal, 960, 130 + 28 * (STATS_records + 1))
+      eval sprintf(terminal, 960, 150 + 28 * (STATS_records + 1))
       set output sprintf("%s/%s.%s", out, name, format)
       set title (name eq "context" ? \
         "What a read adds to a turn of dependent work\n" : \
@@ -58,7 +58,7 @@ do for [format in "svg png"] {
       set ytics noenhanced nomirror
       set grid xtics lt 1 lc rgb "#dddddd"
       set style fill solid noborder
-      set key bottom right
+      set key above
       eval bars(file)
       unset output
     }
@@ -70,7 +70,8 @@ do for [format in "svg png"] {
     eval sprintf(terminal, 1320, 560)
     set output sprintf("%s/tail.%s", out, format)
     set multiplot layout 1,3 title \
-      "Reads that took longer than, each between two counter reads\n".machine \
+      "Share of reads that took longer; each is timed between two counter reads\n" \
+      .machine \
       noenhanced
     set logscale xy
     set xrange [10:3e7]
@@ -83,7 +84,7 @@ do for [format in "svg png"] {
     set key at graph 0.97, graph 0.88 right top title "writer on another CPU"
     do for [reader in "vvar seqlock vdso"] {
       file = sprintf("%s/tail_%s.dat", out, reader)
-      stats file using 1:2 nooutput
+      stats file using 2 nooutput
       blocks = STATS_blocks
       unset label
       if (reader eq "vvar") { set title "vvar, ordered" }
@@ -105,13 +106,14 @@ do for [format in "svg png"] {
   set output sprintf("%s/scaling.%s", out, format)
   set multiplot layout 1,2 title machine noenhanced
   set grid xtics ytics lt 1 lc rgb "#dddddd"
-  set key top left
+  set key top left Left reverse noenhanced
   set xtics 1
-  set offsets graph 0.05, graph 0.05, graph 0.25, 0
+  set xrange [0.5:*]
+  set offsets 0, 0.5, graph 0.3, 0
   set yrange [0:*]
   do for [what in "readers timelines"] {
     file = sprintf("%s/%s.dat", out, what)
-    stats file using 1:2 nooutput
+    stats file using 2 nooutput
     blocks = STATS_blocks
     set title (what eq "readers" ? "One read, beside other readers" : \
       "One tick of the writer")

@@ -40,7 +40,7 @@ def print_table(rows):
 
 def table(rows):
   """Returns rows of words, the header first, as lines of Markdown."""
-  header, *body = rows
+  header, *body = [[cell.replace("|", "\\|") for cell in row] for row in rows]
   return ["| " + " | ".join(header) + " |", "|" + "---|" * len(header),
           *("| " + " | ".join(row) + " |" for row in body), ""]
 

@@ -29,7 +29,8 @@ def _number(run, key, path, name):
 
 
 def load(path):
-  """Returns ({name: Figures}, {name: why it could not be measured})."""
+  """Returns ({name: Figures}, {name: what went wrong}). What fails in few of its
+  repetitions, which a busy machine may do, has the figures of the others."""
   try:
     with open(path) as file:
       document = json.load(file)
@@ -40,20 +41,27 @@ def load(path):
   if not isinstance(runs, list):
     raise BadInput("%s: no list \"benchmarks\", expected a file of "
                    "--benchmark_out" % path)
-  figures, errors = {}, {}
+  figures = {}
+  errors = collections.defaultdict(list)
   for place, run in enumerate(runs):
     name = run.get("run_name") if isinstance(run, dict) else None
     if not isinstance(name, str):
       raise BadInput("%s: run_name of benchmark %d is %r, expected its name" %
                      (path, place, name))
     if run.get("error_occurred"):
-      errors[name] = str(run.get("error_message"))
+      errors[name].append(str(run.get("error_message")))
     elif run.get("run_type") == "iteration":
       each = figures.setdefault(name, Figures([], []))
       each.ns.append(_number(run, "median_ns", path, name))
       each.shortest.append(_number(run, "min_ns", path, name))
-  return {name: each for name, each in figures.items()
-          if name not in errors}, errors
+  failures = {}
+  for name, messages in errors.items():
+    good = len(figures[name].ns) if name in figures else 0
+    failures[name] = "%d of %d repetitions: %s" % (
+        len(messages), len(messages) + good, messages[0])
+    if len(messages) > good:
+      figures.pop(name, None)
+  return figures, failures
 
 
 def median_interval(figures):

@@ -176,7 +176,7 @@ void ReadPage(const Condition& condition, Pace& pace, uint64_t count,
   if (condition.stopped) domain.StopInUpdate();
   const auto reader = domain.MakeReader<Memory>();
   ReadBeside<Memory>(
-      pace, [&] { domain.Publish(); }, count,
+      pace, [&] { return domain.Publish(); }, count,
       [&] { return reader.Now(ClockId::kMonotonic); }, tally);
 }
 
@@ -190,8 +190,12 @@ void ReadSeqlock(const Condition& condition, Pace& pace, uint64_t count,
   // Each of these reads uses up its tries.
   if (condition.stopped) count = (count + 99) / 100;
   ReadBeside<Memory>(
-      pace, [&] { lock.Store(LineFromNow()); }, count,
-      [&] { return NowOf(lock, counter); }, tally);
+      pace,
+      [&] {
+        lock.Store(LineFromNow());
+        return true;
+      },
+      count, [&] { return NowOf(lock, counter); }, tally);
 }
 
 /// The kernel's own, which our writers do not touch: what differs between its
@@ -201,7 +205,7 @@ void ReadVdso(const Condition& /*condition*/, Pace& pace, uint64_t count,
   const auto clock_gettime = hosted::SystemVdso().clock_gettime;
   if (clock_gettime == nullptr) return;
   ReadBeside<PageMemory>(
-      pace, [] {}, count,
+      pace, [] { return false; }, count,
       [&] {
         fallback::KernelOldTimespec now;
         clock_gettime(CLOCK_MONOTONIC, &now);
@@ -214,7 +218,7 @@ void ReadVdso(const Condition& /*condition*/, Pace& pace, uint64_t count,
 void ReadNothing(const Condition& /*condition*/, Pace& pace, uint64_t count,
                  Tally& tally) {
   ReadBeside<PageMemory>(
-      pace, [] {}, count,
+      pace, [] { return false; }, count,
       [] {
         return NsReading{0, ReadStatus::kOk};
       },

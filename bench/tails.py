@@ -81,27 +81,27 @@ def ns_or_never(ns):
   return "never" if math.isinf(ns) else "%.0f" % ns
 
 
+def _curve(tail):
+  """Returns the lines of one curve of gnuplot's, below its title."""
+  lines, before = ['"%s"' % tail.writer, "10 1"], 1.0
+  for ns, above in tail.steps():
+    lines.append("%.4g %.4g" % (ns, before))
+    if above:
+      lines.append("%.4g %.4g" % (ns, above))
+    before = above
+  if tail.unanswered:
+    lines.append("1e9 %.4g" % (tail.unanswered / tail.reads))
+  return "\n".join(lines) + "\n"
+
+
 def write_plots(tails, path_of):
   """Writes a file for each reader, with a block of `ns share` for each writer:
   the share of reads that took longer. What did not return took longer than
   anything."""
-  files = {}
-  for tail in tails.values():
-    if tail.reader not in files:
-      files[tail.reader] = open(path_of("tail_%s.dat" % tail.reader), "w")
-    file = files[tail.reader]
-    file.write('"%s"\n10 1\n' % tail.writer)
-    before = 1.0
-    for ns, above in tail.steps():
-      file.write("%.4g %.4g\n" % (ns, before))
-      if above:
-        file.write("%.4g %.4g\n" % (ns, above))
-      before = above
-    if tail.unanswered:
-      file.write("1e9 %.4g\n" % (tail.unanswered / tail.reads))
-    file.write("\n\n")
-  for file in files.values():
-    file.close()
+  for reader in {tail.reader for tail in tails.values()}:
+    with open(path_of("tail_%s.dat" % reader), "w") as file:
+      file.write("\n\n".join(_curve(tail) for tail in tails.values()
+                             if tail.reader == reader))
 
 
 def percentile_table(tails):

@@ -31,6 +31,7 @@ readonly TEST_PACKAGES=(
   "golang-go"
   "gdb"
   "strace" # Shows which system calls they make.
+  "binutils gnuplot-nox" # What the benchmarks' tests run.
   "spin"
   "clang-format"
   "doxygen"
@@ -45,9 +46,9 @@ readonly TEST_PACKAGES=(
 # the machine's own time daemon, and start one that steers its clock.
 readonly CHRONY=/opt/vvar-tests/chrony
 
-# Plots.
 readonly BENCH_PACKAGES=(
-  "gnuplot-nox"
+  "gnuplot-nox" # Plots.
+  "binutils" # objdump, for the instructions of a read.
 )
 
 as_root() {

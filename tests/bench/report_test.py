@@ -73,6 +73,26 @@ class ReportTest(unittest.TestCase):
     self.assertRegex(self.report(status=1).stdout,
                      "advance.*not measured[^$]*, 1 not measured")
 
+  def test_a_repetition_that_failed_does_not_cost_the_others(self):
+    name = "BM_Writer_Publish"
+    self.set_ns(name, [95] * 5)
+    path = self.path("writer_bench.json")
+    document = figures.json.loads(figures.text_of(path))
+    failed = {"run_name": name, "error_occurred": True, "error_message": "late"}
+    for failures, text, status in (
+        (2, "advance.*95 ns.* pass", 0), (6, "advance.*not measured", 1)):
+      with self.subTest(failures=failures):
+        changed = dict(document, benchmarks=document["benchmarks"] +
+                       [failed] * failures)
+        for program in figures.BENCHMARKS:
+          with open(self.path(program + ".json"), "w",
+                    encoding="utf-8") as file:
+            figures.json.dump(changed, file)
+        out = self.report(status).stdout
+        self.assertRegex(out, text)
+        self.assertIn("%s: %d of %d repetitions: late" % (
+            name, failures, failures + 5), out)
+
   def test_slow_reads_beside_a_writer_are_missed(self):
     rows = synthetic.tail_rows()
     for row in rows:
