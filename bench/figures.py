@@ -50,7 +50,8 @@ CONTEXTS = [
     ("clock_gettime", "BM_Context_ClockGettime", OTHERS),
     ("counter alone, unordered", "BM_Context_Counter_Unordered", COUNTER),
     ("vvar unordered", "BM_Context_Reader_Unordered", VVAR),
-    ("absl::GetCurrentTimeNanos", "BM_Context_Absl_GetCurrentTimeNanos", OTHERS),
+    ("absl::GetCurrentTimeNanos",
+     "BM_Context_Absl_GetCurrentTimeNanos", OTHERS),
     ("vvar coarse", "BM_Context_Reader_Coarse", VVAR),
 ]
 # A line of the plot: its label, the benchmark, whose names end with a number.
@@ -65,7 +66,8 @@ TICKS = [("a tick", "BM_Writer_PublishTick/timelines:")]
 BINS = 200  # of an offset plot
 
 Run = collections.namedtuple(
-    "Run", "figures avx512 errors tails costs watched server traces slew about")
+    "Run", "figures avx512 errors tails costs watched server traces slew programs "
+    "about")
 
 
 def needed():
@@ -124,11 +126,13 @@ def read_run(out):
        for place in ("shared_page", "in_process")},
       [float(ns) for ns in re.findall(r"^unannounced slew .* largest (\S+) ns$",
                                       text_of(path("slew.log")), re.MULTILINE)],
+      text_of(path("program.txt")).splitlines(),
       text_of(path("about.txt")).splitlines())
 
 
 def rows_of(run):
-  rows = [*bars.ratio_rows(run.figures), *bars.cost_rows(run.figures, bars.COSTS)]
+  rows = [*bars.ratio_rows(run.figures),
+          *bars.cost_rows(run.figures, bars.COSTS)]
   if run.avx512 is not None:
     rows += bars.cost_rows(run.avx512, bars.AVX512_COSTS)
   if run.tails:
@@ -154,7 +158,8 @@ def write_bars(run, labels, path, less=0):
 def numbers(run, prefix):
   """Returns [(n, median ns)] of the benchmarks that are called prefix + n."""
   return sorted((int(name[len(prefix):]), statistics.median(each.ns))
-                for name, each in run.figures.items() if name.startswith(prefix))
+                for name, each in run.figures.items()
+                if name.startswith(prefix))
 
 
 def write_lines(run, labels, path):
@@ -189,4 +194,5 @@ def write_data(run, out):
   tail_module.write_plots(run.tails, lambda name: os.path.join(out, name))
   for place, trace in run.traces.items():
     for clock, samples in trace.items():
-      write_bins(samples, os.path.join(out, "offset_%s_%s.dat" % (place, clock)))
+      write_bins(samples,
+                 os.path.join(out, "offset_%s_%s.dat" % (place, clock)))

@@ -13,8 +13,9 @@ LINE_BYTES = 64
 # that whatever garbage comes of the rest is over where the next begins.
 _LONGEST, _SPACE = 15, 32
 
-_MEMORY = re.compile(r"(?:%(?P<segment>[fg]s):)?(?P<offset>-?0x[0-9a-f]+)?"
-                     r"\((?P<base>%\w+)?(?:,(?P<index>%\w+)(?:,(?P<scale>\d))?)?\)")
+_MEMORY = re.compile(
+    r"(?:%(?P<segment>[fg]s):)?(?P<offset>-?0x[0-9a-f]+)?"
+    r"\((?P<base>%\w+)?(?:,(?P<index>%\w+)(?:,(?P<scale>\d))?)?\)")
 _SEGMENT = re.compile(r"%fs:(?P<offset>0x[0-9a-f]+)(?!\()")
 # Their operands are addresses that nobody goes to.
 _NO_ACCESS = re.compile(r"lea|nop|data16|cs nop")

@@ -70,7 +70,7 @@ do for [format in "svg png"] {
     eval sprintf(terminal, 1320, 560)
     set output sprintf("%s/tail.%s", out, format)
     set multiplot layout 1,3 title \
-      "Share of reads that took longer; each is timed between two counter reads\n" \
+      "Share of reads that took longer; each timed between two counter reads\n" \
       .machine \
       noenhanced
     set logscale xy

@@ -30,12 +30,11 @@ BENCHMARK_COMMAND = (
 
 
 def print_table(rows):
-  print("%-48s %10s %15s %10s  %-8s" % ("", "median", "95 %", "quietest", "bar"))
+  form = "%-48s %10s %15s %10s  %-8s %s"
+  print((form % ("", "median", "95 %", "quietest", "bar", "")).rstrip())
   for row in rows:
-    what, median, interval, quietest, bar, verdict, remark = bars.cells(row)
-    print("%-48s %10s %15s %10s  %-8s %s%s" % (
-        what, median, interval, quietest, bar, verdict,
-        remark and ": " + remark))
+    *cells, remark = bars.cells(row)
+    print(form % tuple(cells) + (remark and ": " + remark))
 
 
 def table(rows):
@@ -78,9 +77,9 @@ def bars_part(run, rows):
   yield ""
   yield from table([["", "median", "95 %", "quietest", "bar", "", "how"],
                     *(bars.cells(row) for row in rows)])
-  yield ("Ratios are of two rows of one program, whose repetitions alternate at "
-         "random. The interval holds the true median, for this machine at this "
-         "hour; `quietest` is of the shortest batches of all.")
+  yield ("Ratios are of two rows of one program, whose repetitions alternate "
+         "at random. The interval holds the true median, for this machine at "
+         "this hour; `quietest` is of the shortest batches of all.")
   yield ""
 
 
@@ -122,25 +121,29 @@ def tail_part(run):
   yield from table(tails.percentile_table(run.tails))
   yield ("`vdso` and `counter` read nothing that our writers write: what "
          "differs between their rows is the machine's doing, and as much of a "
-         "difference between others says nothing. From the 99.99th percentile "
-         "on, interrupts and neighbours decide; the last column, the median of "
-         "all rounds' own, is what the bars are of. A plain seqlock beside a "
-         "writer that stopped in its update did not return in 64 tries; it never "
-         "would.")
+         "difference between others says nothing. The last column, the median "
+         "of all rounds' own, is what the bars are of.")
+  yield ""
+  for tail in run.tails.values():
+    if tail.unanswered:
+      yield "- Of %d reads of %s beside %s, %d did not return in 64 tries." % (
+          tail.reads, tail.reader, tail.writer, tail.unanswered)
   yield ""
   yield ("Retries are counted by the readers' own loops, in another build of "
          "them, beside the same writers. What was slow and had not retried was "
          "held up by the machine.")
   yield ""
   yield from table(tails.retry_table(run.tails))
-  yield "Command: `bench/tail_bench`"
+  yield ("Command: `bench/tail_bench --reads=%d`, in %d rounds" % (
+      run.tails["vvar", "none"].reads,
+      len(run.tails["vvar", "none"].of_rounds("p50"))))
   yield ""
 
 
 def scale_part(run):
   yield "## More readers, more timelines"
   yield ""
-  yield from plot("scaling", "ns per read, by readers; ns of a tick, by timelines")
+  yield from plot("scaling", "ns of a read by readers, of a tick by timelines")
   for labels, what in (figures.SCALES, "readers"), (figures.TICKS, "timelines"):
     counted = {label: dict(figures.numbers(run, prefix))
                for label, prefix in labels}
@@ -170,9 +173,9 @@ def instruction_part(run):
       *([each.name, *("%d" % count for count in each[1:])]
         for each in run.costs)])
   yield ("Deterministic: each instruction of one call that reads and returns, "
-         "stepped; the counters' rows are what the call is. The page is vvar's, "
-         "the lock's, or the kernel's. A read on the previous line looks at the "
-         "current one's date, too: a third line of the page.")
+         "stepped; the counters' rows are what the call is. The page is "
+         "vvar's, the lock's, or the kernel's. A read on the previous line "
+         "looks at the current one's date, too: a third line of the page.")
   yield ""
   yield "Command: `bench/instruction_trace`"
   yield ""
@@ -228,10 +231,21 @@ def image_part(run):
   yield ""
 
 
+def program_part(run):
+  if not run.programs:
+    return
+  yield "## Unmodified programs"
+  yield ""
+  yield from ("    " + line for line in run.programs)
+  yield ""
+  yield "Command: `bazel run --config=bench //bench:program_bench`"
+  yield ""
+
+
 def write_report(run, rows, path):
   parts = [bars_part(run, rows), cost_part(run), tail_part(run),
            scale_part(run), context_part(run), instruction_part(run),
-           offset_part(run), image_part(run)]
+           offset_part(run), image_part(run), program_part(run)]
   with open(path, "w") as file:
     for part in parts:
       for line in part:

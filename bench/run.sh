@@ -4,7 +4,7 @@
 #
 #   bench/run.sh [--quick | --long]
 #
-# Some 8 minutes once built; --quick: 2, with fewer repetitions; --long: 20, with
+# Some 8 minutes once built; --quick: 2, with fewer repetitions; --long: 25, with
 # ten times the reads of the tails. Report, plots and data: bench/out/, from
 # report.md on. The last line is `N bars met, N missed`. Exits with other than 0
 # when something could not be run, not when a bar is missed.
@@ -15,6 +15,7 @@ watch_seconds=60
 in_process_seconds=30
 repetitions=501
 image_repetitions=51
+program_rounds=21
 tail_reads=100000000
 counted_reads=5000000
 case $* in
@@ -24,6 +25,7 @@ case $* in
     in_process_seconds=5
     repetitions=51
     image_repetitions=11
+    program_rounds=5
     tail_reads=5000000
     counted_reads=1000000
     ;;
@@ -161,6 +163,14 @@ if (($(nproc) > 1)); then
     --counted_reads="$counted_reads" >"$out/tail_bench.json"
 else
   echo "SKIPPED tail_bench: needs two CPUs"
+fi
+
+if [[ $(uname -m) == x86_64 ]]; then
+  phase "Unmodified programs, $program_rounds rounds"
+  run bazel run "${build[@]}" //bench:program_bench -- \
+    --rounds="$program_rounds" >"$out/program.txt" 2>"$out/program.log" ||
+    { cat "$out/program.log" >&2 && false; }
+  cat "$out/program.txt"
 fi
 
 phase "$machine"

@@ -29,8 +29,8 @@ def _number(run, key, path, name):
 
 
 def load(path):
-  """Returns ({name: Figures}, {name: what went wrong}). What fails in few of its
-  repetitions, which a busy machine may do, has the figures of the others."""
+  """Returns ({name: Figures}, {name: what went wrong}). What fails in a few of
+  its repetitions, as on a busy machine, has the figures of the others."""
   try:
     with open(path) as file:
       document = json.load(file)
@@ -86,7 +86,7 @@ def ratio_interval(over, under):
 
 def spread(figures):
   """Returns how far figures are from their median, as a share of it: the median
-  of that (MAD), scaled to be the standard deviation of a normal distribution."""
+  of that (MAD), scaled to a normal distribution's standard deviation."""
   middle = statistics.median(figures)
   return 1.4826 * statistics.median(abs(each - middle) for each in figures) / \
       middle

@@ -1,4 +1,5 @@
-"""What bench/tail_bench saw: how long single reads take, rare ones above all."""
+"""What bench/tail_bench saw: how long single reads take, above all the rare
+slow ones."""
 
 import collections
 import json
@@ -44,7 +45,8 @@ class Tail:
   def of_rounds(self, name):
     """Returns the percentile of each round, in ns, of those that have it."""
     place = ROUND_PERCENTILES.index(name)
-    return [each[place] * self._ns for each in self._rounds if len(each) > place]
+    return [each[place] * self._ns for each in self._rounds
+            if len(each) > place]
 
   def steps(self):
     """Yields (ns, share of reads that took longer)."""

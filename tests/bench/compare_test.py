@@ -90,7 +90,8 @@ class CompareTest(unittest.TestCase):
     synthetic.write_runs(old, {NAME: [1, 1, 1], "BM_Gone": [1]})
     synthetic.write_runs(new, {NAME: [1, 1, 1]}, errors=["BM_Gone"])
     out = self.compare(old, new).stdout
-    self.assertIn("BM_Gone: only in %s: 1 of 1 repetitions: no such thing here" % old, out)
+    self.assertIn("BM_Gone: only in %s: 1 of 1 repetitions: "
+                  "no such thing here" % old, out)
 
   def assert_refused(self, path, *words):
     done = self.compare(path, path)

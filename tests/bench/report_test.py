@@ -41,7 +41,8 @@ class ReportTest(unittest.TestCase):
   def set_ns(self, name, all_ns, shortest=None):
     """Replaces the figures of one benchmark."""
     runs = [synthetic.run_of(name, ns, shortest) for ns in all_ns]
-    document = figures.json.loads(figures.text_of(self.path("reader_bench.json")))
+    document = figures.json.loads(
+        figures.text_of(self.path("reader_bench.json")))
     document["benchmarks"] = [run for run in document["benchmarks"]
                               if run["run_name"] != name] + runs
     for program in figures.BENCHMARKS:
@@ -114,7 +115,8 @@ class ReportTest(unittest.TestCase):
     # One of 20 000 took 100 cycles of a ns, 100 took 50, the others 40.
     self.assertRegex(
         self.markdown(),
-        r"\| vvar \| none \| 2e\+04 \| 40 \| 40 \| 40 \| 50 \| 50 \| 100 \| 100 ")
+        r"\| vvar \| none \| 2e\+04 \| 40 \| 40 \| 40 \| 50 \| 50 \| 100 "
+        r"\| 100 ")
 
   def test_one_cpu_has_no_tails(self):
     os.remove(self.path("tail_bench.json"))

@@ -60,7 +60,7 @@ def tail(program, folder):
     file.write(run(program, "--reads=4000", "--counted_reads=4000",
                    "--rounds=2"))
   rows = tails.load(path)
-  assert rows["vvar", "stopped"].unanswered == 0, "a stopped writer is waited for"
+  assert rows["vvar", "stopped"].unanswered == 0, "waits for a stopped writer"
   stuck = rows["seqlock", "stopped"]
   assert stuck.unanswered == stuck.reads > 0, "the seqlock returned"
   made_up = [(row["reader"], row["writer"]) for row in synthetic.tail_rows()]
