@@ -140,6 +140,10 @@ def tail_rows(tails):
             high, None, "<= 1.2")
   yield row_of("reads that a stopped writer kept from returning", "",
                stopped.unanswered, "<= 0")
+  # A percentile is not of retries if fewer reads than it leaves out did so.
+  counted = tails["vvar", "1 kHz"].retries(0)
+  yield row_of("reads that retried, at 1 kHz", " %",
+               100 * counted.retried / counted.reads, "<= 0.01")
   yield row_of("retries a publication, at 100 kHz", "",
                tails["vvar", "100 kHz"].retries(0).per_publication, "<= 2")
 

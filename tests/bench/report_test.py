@@ -13,7 +13,7 @@ import bars
 import figures
 import synthetic
 
-BARS = 27
+BARS = 28
 
 
 class ReportTest(unittest.TestCase):

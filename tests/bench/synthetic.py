@@ -45,7 +45,7 @@ def tail_row(reader, writer, longest=100, unanswered=0):
            "retries": 0, "cycles": cycles, "cycles_of_retried": []}
   rounds = [] if unanswered else [[40, 40, 50, 50, 50]] * 9
   return {"reader": reader, "writer": writer, "rounds": rounds, "timed": tally,
-          "counted": dict(tally, retries=3, cycles_of_retried=[[50, 3]])}
+          "counted": dict(tally, retries=2, cycles_of_retried=[[50, 2]])}
 
 
 def write_tails(path, rows):
