@@ -6,6 +6,8 @@
 #include <stdint.h>
 #include <time.h>
 
+#include <deque>
+
 #include "absl/status/statusor.h"
 #include "bench/live_page.h"
 #include "bench/measure.h"
@@ -28,10 +30,13 @@ using benchmark::State;
 using fallback::VdsoFunctions;
 
 VdsoFunctions OnPage(int page_fd) {
-  const auto* const image =
-      new absl::StatusOr<hosted::MappedImage>(hosted::MappedImage::Map(
-          vdso::EmbeddedImage().data(), vdso::EmbeddedImage().size(), page_fd));
-  return (*image)->functions();
+  // For ever, as those of programs.
+  static auto* const images =
+      new std::deque<absl::StatusOr<hosted::MappedImage>>();
+  return images
+      ->emplace_back(hosted::MappedImage::Map(
+          vdso::EmbeddedImage().data(), vdso::EmbeddedImage().size(), page_fd))
+      ->functions();
 }
 const VdsoFunctions& Ours() {
   static const VdsoFunctions functions =

@@ -11,6 +11,7 @@
 
 #include <chrono>
 #include <map>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -31,17 +32,20 @@ namespace {
 
 /// What is read. Nobody writes to it meanwhile: each read takes one try.
 struct Pages {
-  Domain current{/*lead_ns=*/0};
-  Domain dated{/*lead_ns=*/900'000'000};
-  Reader<NativeClock> reader = current.MakeReader();
-  Reader<NativeClock> reader_of_dated = dated.MakeReader();
+  std::optional<Domain> current;
+  std::optional<Domain> dated;
+  Reader<NativeClock> reader;
+  Reader<NativeClock> reader_of_dated;
   NativeClock counter = Counter();
   Seqlock<PlainLine> seqlock;
   PlainLatch<PlainLine> latch;
   fallback::VdsoFunctions vdso = hosted::SystemVdso();
 
-  Pages() {
-    dated.Publish();  // From now on the previous line answers.
+  /// Makes every line anew: products of young ones are short.
+  void Refresh() {
+    reader = current.emplace(/*lead_ns=*/0).MakeReader();
+    dated.emplace(/*lead_ns=*/80'000'000).Publish();
+    reader_of_dated = dated->MakeReader();  // Of its previous line.
     seqlock.Store(LineFromNow());
     latch.Store(LineFromNow());
   }
@@ -146,6 +150,7 @@ std::map<uint64_t, std::string> code;
 
 /// Prints [[register, ...], ...], one for each instruction of one read.
 void PrintTrace(void (*read)()) {
+  pages->Refresh();
   trace = {};
   trace.entry = reinterpret_cast<uint64_t>(read);
   support::SingleStep([read] { read(); }, OnInstruction);
@@ -171,8 +176,8 @@ void PrintRegion(const char* name, const Object& object) {
          uintmax_t{from + sizeof object});
 }
 void PrintRegions() {
-  PrintRegion("page", pages->current.timeline());
-  PrintRegion("page", pages->dated.timeline());
+  PrintRegion("page", pages->current->timeline());
+  PrintRegion("page", pages->dated->timeline());
   PrintRegion("page", pages->seqlock);
   PrintRegion("page", pages->latch);
   FILE* const maps = fopen("/proc/self/maps", "r");
@@ -194,6 +199,7 @@ int Run() {
   constexpr int kRuns = 9;
   static Pages the_pages;
   pages = &the_pages;
+  pages->Refresh();
   printf("{\"registers\":%s,\n\"fs_base\":%ju,\n\"subjects\":[\n",
          kRegisterNames,
          uintmax_t{reinterpret_cast<uintptr_t>(__builtin_thread_pointer())});

@@ -213,8 +213,8 @@ def offset_part(run):
 
 def image_part(run):
   """The functions of the vDSO image next to the kernel's."""
-  names = [name[len("BM_Image_"):] for name in run.figures
-           if name.startswith("BM_Image_")]
+  names = sorted(name[len("BM_Image_"):] for name in run.figures
+                 if name.startswith("BM_Image_"))
   if not names:
     return
   yield "## The vDSO image"
