@@ -124,6 +124,12 @@ def tail_part(run):
          "difference between others says nothing. The last column, the median "
          "of all rounds' own, is what the bars are of.")
   yield ""
+  vdso, beside = (run.tails[key].of_rounds("p99.99") for key in (
+      ("vdso", "none"), ("vdso", "1 kHz")))
+  if vdso and beside:
+    low, ratio, high = runs.ratio_interval(beside, vdso)
+    yield ("- p99.99 of the kernel's vDSO beside 1 kHz / beside none, which is "
+           "noise: %.3fx (%.3f..%.3f)." % (ratio, low, high))
   for tail in run.tails.values():
     if tail.unanswered:
       yield "- Of %d reads of %s beside %s, %d did not return in 64 tries." % (
@@ -175,7 +181,9 @@ def instruction_part(run):
   yield ("Deterministic: each instruction of one call that reads and returns, "
          "stepped; the counters' rows are what the call is. The page is "
          "vvar's, the lock's, or the kernel's. A read on the previous line "
-         "looks at the current one's date, too: a third line of the page.")
+         "looks at the current one's date, too: a third line of the page. How "
+         "many lines the stack's and the code's bytes are on depends on where "
+         "the loader puts them.")
   yield ""
   yield "Command: `bench/instruction_trace`"
   yield ""
