@@ -66,8 +66,8 @@ TICKS = [("a tick", "BM_Writer_PublishTick/timelines:")]
 BINS = 200  # of an offset plot
 
 Run = collections.namedtuple(
-    "Run", "figures avx512 errors tails costs watched server traces slew programs "
-    "about")
+    "Run", "figures avx512 errors tails costs watched server traces slew "
+    "programs about")
 
 
 def needed():

@@ -90,7 +90,7 @@ do for [format in "svg png"] {
       if (reader eq "vvar") { set title "vvar, ordered" }
       if (reader eq "seqlock") {
         set title "plain seqlock"
-        set label 1 "stopped: none of its reads returned" \
+        set label 1 "reaches the right edge: did not return" \
           at graph 0.97, graph 0.93 right
       }
       if (reader eq "vdso") { set title "kernel's vDSO (no writer of ours)" }
