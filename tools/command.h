@@ -24,6 +24,7 @@ ABSL_DECLARE_FLAG(std::string, reference);
 ABSL_DECLARE_FLAG(std::string, max_error_from);
 ABSL_DECLARE_FLAG(std::string, on_step);
 ABSL_DECLARE_FLAG(std::string, on_leap);
+ABSL_DECLARE_FLAG(std::string, fail_on);
 ABSL_DECLARE_FLAG(double, seconds);
 ABSL_DECLARE_FLAG(absl::Duration, offset);
 ABSL_DECLARE_FLAG(double, rate);
@@ -47,6 +48,7 @@ enum ExitCode : int {
   kExitNoPermission = 9,
   kExitNoTime = 10,
   kExitOtherWriter = 11,
+  kExitFindings = 12,
   // As env(1), nohup(1) and shells have them; below, the program's own.
   kExitRefused = 125,
   kExitNotExecutable = 126,
@@ -59,6 +61,9 @@ ExitCode Fail(const absl::Status& status);
 /// Prints why a command does not do to a program what it was asked to; returns
 /// kExitNoPermission or kExitRefused.
 ExitCode Refuse(const char* command, const absl::Status& status);
+
+/// What --clock is, and what it might have been.
+absl::Status UnknownClock();
 
 /// Whether --format asks for JSON.
 bool WantsJson();

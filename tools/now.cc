@@ -116,12 +116,7 @@ ExitCode Now() {
       rows.push_back(Describe(clock, chain));
     }
   }
-  if (rows.empty()) {
-    return Fail(absl::OutOfRangeError(absl::StrCat(
-        "--clock=", wanted,
-        "; expected realtime, monotonic, monotonic_raw, boottime, tai, "
-        "realtime_coarse or monotonic_coarse")));
-  }
+  if (rows.empty()) return Fail(UnknownClock());
   if (WantsJson()) {
     nlohmann::ordered_json report = {{"clocks", rows}};
     if (const auto leap = DescribeLeap(reader); !leap.is_null()) {

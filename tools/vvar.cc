@@ -27,6 +27,8 @@ ABSL_FLAG(std::string, reference, "kernel", "clock that a page follows");
 ABSL_FLAG(std::string, max_error_from, "kernel", "who bounds its error");
 ABSL_FLAG(std::string, on_step, "follow", "what REALTIME does when it is set");
 ABSL_FLAG(std::string, on_leap, "step", "how a leap second is made");
+ABSL_FLAG(std::string, fail_on, "",
+          "severity from which on a finding is a failure");
 ABSL_FLAG(double, seconds, 10, "how long to watch");
 ABSL_FLAG(absl::Duration, offset, absl::ZeroDuration(),
           "what the program's REALTIME is ahead by");
@@ -54,8 +56,8 @@ usage: vvar COMMAND [flags]
   watch --page=NAME       live table: cost of a read, offset to the kernel's
                           clock, backward steps, status, age, error bound
   dump  --page=NAME       every field of a page, decoded
-  system                  the system's own clocks: clocksource, vDSO, which
-                          clock ids avoid a system call, and what each costs
+  system                  a doctor of this machine's time: which clocks are slow
+                          or wrong here and why, what each costs, what would help
   exec  [flags] -- PROGRAM ARGS
                           run an unmodified program that reads its time from a
                           page, by an image in its vDSO's place: `vvar help exec`
@@ -70,7 +72,7 @@ flags
   --format=text|json      how to report (default text)
   --clock=CLOCK           now: one of realtime, monotonic, monotonic_raw,
                           boottime, tai, realtime_coarse, monotonic_coarse;
-                          default all
+                          default all; watch: whose history to show
   --tick=DURATION         serve: time between updates, 100us to 1s (default 1ms)
   --max_age=DURATION      serve: readers refuse a line older than this, 4 ticks
                           to 1h (default 2s)
@@ -85,6 +87,8 @@ flags
                           refuse it and be unsynchronised. MONOTONIC never moves
   --on_leap=POLICY        serve: a leap second it announces: step (default), as
                           Linux does; smear, linearly from noon to noon
+  --fail_on=SEVERITY      system: exit with 12 on a finding of wrong, slow or
+                          note, or of what is worse; default: always 0
   --seconds=N             watch: how long; 0: until interrupted (default 10)
   --pid=N, --detach       attach: see `vvar help attach`
   -f, --offset=DURATION, --rate=X
@@ -100,6 +104,7 @@ exit codes
   4  page empty: no writer has begun    10  page gives no time now (stale, not
   5  page truncated                         ready); `now` has fallen back
                                         11  page has another live writer
+                                        12  `system --fail_on` found something
 exec, attach: one of the above, or    exec: the program's own, or
   125  refused (see the message)       126  program not executable
                                        127  program not found
@@ -269,6 +274,13 @@ ExitCode Refuse(const char* command, const absl::Status& status) {
   fprintf(stderr, "vvar: %s: %s\n", command,
           std::string(status.message()).c_str());
   return absl::IsPermissionDenied(status) ? kExitNoPermission : kExitRefused;
+}
+
+absl::Status UnknownClock() {
+  return absl::OutOfRangeError(
+      absl::StrCat("--clock=", absl::GetFlag(FLAGS_clock),
+                   "; expected realtime, monotonic, monotonic_raw, boottime, "
+                   "tai, realtime_coarse or monotonic_coarse"));
 }
 
 bool WantsJson() { return absl::GetFlag(FLAGS_format) == "json"; }

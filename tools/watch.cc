@@ -6,10 +6,11 @@
 #include <stdint.h>
 #include <stdio.h>
 #include <time.h>
-#include <unistd.h>
 
 #include <algorithm>
+#include <cstdlib>
 #include <iterator>
+#include <limits>
 #include <string>
 #include <vector>
 
@@ -26,11 +27,15 @@
 #include "tools/command.h"
 #include "tools/compare.h"
 #include "tools/names.h"
+#include "tools/terminal.h"
+#include "tools/watch_view.h"
 
 namespace vvar::tools {
 namespace {
 
 volatile sig_atomic_t interrupted = 0;
+volatile sig_atomic_t resized = 0;
+volatile sig_atomic_t continued = 0;
 
 /// What is watched of one clock.
 class ClockWatch {
@@ -46,8 +51,11 @@ class ClockWatch {
     // A read that failed, or brackets that were all interrupted, say nothing.
     if (last_status_ != ReadStatus::kOk) return;
     narrowest_ns_ = std::min(narrowest_ns_, now.width_ns);
-    if (now.width_ns <= 3 * narrowest_ns_ + kGrainNs)
+    if (now.width_ns <= 3 * narrowest_ns_ + kGrainNs) {
       offsets_.Add(now.offset_ns);
+      second_worst_ns_ =
+          std::max(second_worst_ns_, int64_t{std::llabs(now.offset_ns)});
+    }
   }
 
   /// Times a batch of reads.
@@ -59,24 +67,44 @@ class ClockWatch {
     sink_ = sum;  // or the compiler would drop the reads
     const int64_t end_ns = KernelNs(CLOCK_MONOTONIC_RAW);
     batches_ns_.push_back(static_cast<double>(end_ns - start_ns) / kReads);
+    // The least disturbed one.
+    second_cost_ns_ = second_cost_ns_ < 0
+                          ? batches_ns_.back()
+                          : std::min(second_cost_ns_, batches_ns_.back());
     if (batches_ns_.size() > kBatches) batches_ns_.erase(batches_ns_.begin());
   }
 
-  nlohmann::ordered_json Report() const {
-    return {
-        {"id", clock_.name},
-        {"ns_per_read", NsPerRead()},
-        {"offset_p50_ns", offsets_.Percentile(0.5)},
-        {"offset_p99_ns", offsets_.Percentile(0.99)},
-        {"offset_max_ns", offsets_.Max()},
-        {"backward_steps", backward_steps_},
-        {"samples", offsets_.total()},
-        {"status", NameOf(last_status_)},
-    };
+  /// Ends a second of the history.
+  void EndSecond() {
+    const double nan = std::numeric_limits<double>::quiet_NaN();
+    second_offsets_ns_.push_back(
+        second_worst_ns_ < 0 ? nan : static_cast<double>(second_worst_ns_));
+    second_costs_ns_.push_back(second_cost_ns_ < 0 ? nan : second_cost_ns_);
+    second_worst_ns_ = -1;
+    second_cost_ns_ = -1;
+    for (auto* history : {&second_offsets_ns_, &second_costs_ns_}) {
+      if (history->size() > kSeconds) history->erase(history->begin());
+    }
   }
+
+  WatchRow Row() const {
+    return {clock_.name,
+            NsPerRead(),
+            offsets_.Percentile(0.5),
+            offsets_.Percentile(0.99),
+            offsets_.Max(),
+            backward_steps_,
+            offsets_.total(),
+            std::string(NameOf(last_status_))};
+  }
+  WatchHistory History() const {
+    return {clock_.name, second_offsets_ns_, second_costs_ns_};
+  }
+  const char* name() const { return clock_.name; }
 
  private:
   static constexpr size_t kBatches = 1001;
+  static constexpr size_t kSeconds = 500;  // As wide as a terminal may be.
   static constexpr int64_t kGrainNs = 50;
 
   int64_t Read(const hosted::SharedReader& reader) {
@@ -109,6 +137,11 @@ class ClockWatch {
   volatile uint64_t sink_ = 0;
   Distribution offsets_;
   std::vector<double> batches_ns_;
+  // Of the second under way, -1 where there is none yet; and of those before.
+  int64_t second_worst_ns_ = -1;
+  double second_cost_ns_ = -1;
+  std::vector<double> second_offsets_ns_;
+  std::vector<double> second_costs_ns_;
   int64_t narrowest_ns_ = INT64_MAX / 4;
   int64_t last_ns_ = 0;
   bool has_read_ = false;
@@ -116,49 +149,157 @@ class ClockWatch {
   ReadStatus last_status_ = ReadStatus::kNotReady;
 };
 
-nlohmann::ordered_json Report(const std::vector<ClockWatch>& clocks,
-                              const hosted::SharedChain& chain,
-                              double seconds) {
-  nlohmann::ordered_json rows = nlohmann::ordered_json::array();
-  for (const ClockWatch& clock : clocks) rows.push_back(clock.Report());
+/// The clock that --clock asks for, the first if it asks for none; null if
+/// there is none of that name.
+ClockWatch* Charted(std::vector<ClockWatch>& clocks) {
+  const std::string wanted = absl::GetFlag(FLAGS_clock);
+  for (ClockWatch& clock : clocks) {
+    if (wanted.empty() || wanted == clock.name()) return &clock;
+  }
+  return nullptr;
+}
+
+WatchView View(const std::vector<ClockWatch>& clocks, const ClockWatch& charted,
+               const hosted::SharedChain& chain, double seconds) {
+  WatchView view;
+  for (const ClockWatch& clock : clocks) view.rows.push_back(clock.Row());
   const fallback::ChainReading reading =
       chain.Now(static_cast<int32_t>(ClockId::kMonotonic));
   const AgeReading age = chain.page().Age();
   const IntervalReading interval = chain.page().Interval(ClockId::kRealtime);
+  view.leg = std::string(NameOf(reading.leg));
+  view.page_status = std::string(NameOf(reading.page_status));
+  view.clock_status = std::string(NameOf(age.clock_status));
+  view.age_ns = age.age_ns;
+  view.bound_ns = (interval.latest_ns - interval.earliest_ns) / 2;
+  view.seconds = seconds;
+  view.history = charted.History();
+  return view;
+}
+
+nlohmann::ordered_json Report(const WatchView& view) {
+  nlohmann::ordered_json rows = nlohmann::ordered_json::array();
+  for (const WatchRow& row : view.rows) {
+    rows.push_back({
+        {"id", row.clock},
+        {"ns_per_read", row.ns_per_read},
+        {"offset_p50_ns", row.offset_p50_ns},
+        {"offset_p99_ns", row.offset_p99_ns},
+        {"offset_max_ns", row.offset_max_ns},
+        {"backward_steps", row.backward_steps},
+        {"samples", row.samples},
+        {"status", row.status},
+    });
+  }
   return {
       {"clocks", rows},
-      {"leg", NameOf(reading.leg)},
-      {"page_status", NameOf(reading.page_status)},
-      {"clock_status", NameOf(age.clock_status)},
-      {"age_ns", age.age_ns},
-      {"bound_ns", (interval.latest_ns - interval.earliest_ns) / 2},
-      {"seconds", seconds},
+      {"leg", view.leg},
+      {"page_status", view.page_status},
+      {"clock_status", view.clock_status},
+      {"age_ns", view.age_ns},
+      {"bound_ns", view.bound_ns},
+      {"seconds", view.seconds},
   };
 }
 
-std::string Ns(const nlohmann::ordered_json& value) {
-  return FormatNs(value.get<uint64_t>());
-}
-
-/// Prints the table; returns how many lines it took.
-int PrintTable(const nlohmann::ordered_json& report) {
+/// Prints the table as scripts know it.
+void PrintTable(const WatchView& view) {
+  const auto ns = [](int64_t value) {
+    return FormatNs(static_cast<uint64_t>(value));
+  };
   absl::PrintF("%-17s%9s%10s%10s%11s%10s%10s  %s\n", "clock", "ns/read",
                "|offset|", "p99", "max", "backward", "samples", "status");
-  for (const nlohmann::ordered_json& row : report["clocks"]) {
-    absl::PrintF("%-17s%9.2f%10s%10s%11s%10d%10d  %s\n",
-                 row["id"].get<std::string>(), row["ns_per_read"].get<double>(),
-                 Ns(row["offset_p50_ns"]), Ns(row["offset_p99_ns"]),
-                 Ns(row["offset_max_ns"]), row["backward_steps"].get<int64_t>(),
-                 row["samples"].get<int64_t>(),
-                 row["status"].get<std::string>());
+  for (const WatchRow& row : view.rows) {
+    absl::PrintF("%-17s%9.2f%10s%10s%11s%10d%10d  %s\n", row.clock,
+                 row.ns_per_read, ns(row.offset_p50_ns), ns(row.offset_p99_ns),
+                 ns(row.offset_max_ns), row.backward_steps, row.samples,
+                 row.status);
   }
-  absl::PrintF(
-      "t=%.0fs  answered by %s (page %s), age %s, %s, UTC +-%s\n",
-      report["seconds"].get<double>(), report["leg"].get<std::string>(),
-      report["page_status"].get<std::string>(), Ns(report["age_ns"]),
-      report["clock_status"].get<std::string>(), Ns(report["bound_ns"]));
+  absl::PrintF("t=%.0fs  answered by %s (page %s), age %s, %s, UTC +-%s\n",
+               view.seconds, view.leg, view.page_status, FormatNs(view.age_ns),
+               view.clock_status, FormatNs(view.bound_ns));
   fflush(stdout);
-  return static_cast<int>(report["clocks"].size()) + 2;
+}
+
+void CatchSignals() {
+  struct sigaction action = {};
+  action.sa_handler = [](int) { interrupted = 1; };
+  for (const int number : {SIGINT, SIGTERM, SIGHUP}) {
+    sigaction(number, &action, nullptr);
+  }
+  action.sa_handler = [](int) { resized = 1; };
+  sigaction(SIGWINCH, &action, nullptr);
+  action.sa_handler = [](int) { continued = 1; };
+  sigaction(SIGCONT, &action, nullptr);
+}
+
+/// Shows views as stdout can: drawn over on a terminal, each second; else
+/// appended, every ten; JSON at the end alone.
+class Display {
+ public:
+  void Show(const WatchView& view) {
+    if (!is_live_) {
+      PrintTable(view);
+      return;
+    }
+    if (continued != 0) drawing_.Forget();
+    continued = 0;
+    resized = 0;
+    const TerminalSize size = SizeOfTerminal();
+    // The cursor has the last row.
+    drawing_.Draw(LayOut(view, WidthOf(size), size.rows > 1 ? size.rows - 1 : 0,
+                         OwnCharset()),
+                  size);
+  }
+  bool IsDue(int64_t second) {
+    if (WantsJson()) return false;
+    const bool is_new = second != shown_;
+    shown_ = second;
+    if (is_live_) return is_new || resized != 0;
+    return is_new && second % 10 == 0;
+  }
+
+ private:
+  bool is_live_ = !WantsJson() && IsTerminal();
+  int64_t shown_ = 0;
+  Redrawing drawing_;
+};
+
+/// Watches until the time is over or somebody interrupts.
+ExitCode WatchClocks(const hosted::SharedChain& chain, double seconds) {
+  std::vector<ClockWatch> clocks(std::begin(kNamedClocks),
+                                 std::end(kNamedClocks));
+  ClockWatch* const charted = Charted(clocks);
+  if (charted == nullptr) return Fail(UnknownClock());
+  CatchSignals();
+  Display display;
+  const int64_t start_ns = KernelNs(CLOCK_MONOTONIC);
+  double elapsed = 0;
+  int64_t ended = 0;
+  for (uint64_t round = 0; interrupted == 0; ++round) {
+    for (ClockWatch& clock : clocks) clock.Sample(chain.page());
+    // One clock a round, so that a round stays short.
+    if (round % 16 == 0) {
+      clocks[round / 16 % clocks.size()].Time(chain.page());
+    }
+    elapsed = static_cast<double>(KernelNs(CLOCK_MONOTONIC) - start_ns) * 1e-9;
+    if (seconds > 0 && elapsed >= seconds) break;
+    const auto second = static_cast<int64_t>(elapsed);
+    if (second != ended) charted->EndSecond();
+    ended = second;
+    if (display.IsDue(second)) {
+      display.Show(View(clocks, *charted, chain, elapsed));
+    }
+    const timespec pause = {0, 1'000'000};
+    nanosleep(&pause, nullptr);
+  }
+  const WatchView view = View(clocks, *charted, chain, elapsed);
+  if (WantsJson()) {
+    PrintJson(Report(view));
+  } else {
+    display.Show(view);
+  }
+  return view.page_status == "ok" ? kExitOk : kExitNoTime;
 }
 
 }  // namespace
@@ -181,45 +322,7 @@ ExitCode Watch() {
   if (!page.ok()) return Fail(page.status());
   const hosted::SharedChain chain(page->MakeReader(counter->clock),
                                   hosted::SystemVdso());
-  struct sigaction action = {};
-  action.sa_handler = [](int) { interrupted = 1; };
-  sigaction(SIGINT, &action, nullptr);
-  sigaction(SIGTERM, &action, nullptr);
-
-  std::vector<ClockWatch> clocks(std::begin(kNamedClocks),
-                                 std::end(kNamedClocks));
-  const bool live = !WantsJson() && isatty(STDOUT_FILENO) == 1;
-  const int64_t start_ns = KernelNs(CLOCK_MONOTONIC);
-  double elapsed = 0;
-  int64_t shown = 0;
-  int lines = 0;
-  for (uint64_t round = 0; interrupted == 0; ++round) {
-    for (ClockWatch& clock : clocks) clock.Sample(chain.page());
-    // One clock a round, so that a round stays short.
-    if (round % 16 == 0) {
-      clocks[round / 16 % clocks.size()].Time(chain.page());
-    }
-    elapsed = static_cast<double>(KernelNs(CLOCK_MONOTONIC) - start_ns) * 1e-9;
-    if (seconds > 0 && elapsed >= seconds) break;
-    if (const auto second = static_cast<int64_t>(elapsed);
-        !WantsJson() && second != shown) {
-      shown = second;
-      if (live && lines > 0) absl::PrintF("\033[%dA", lines);
-      if (live || second % 10 == 0) {
-        lines = PrintTable(Report(clocks, chain, elapsed));
-      }
-    }
-    const timespec pause = {0, 1'000'000};
-    nanosleep(&pause, nullptr);
-  }
-  const nlohmann::ordered_json report = Report(clocks, chain, elapsed);
-  if (WantsJson()) {
-    PrintJson(report);
-  } else {
-    if (live && lines > 0) absl::PrintF("\033[%dA", lines);
-    PrintTable(report);
-  }
-  return report["page_status"] == "ok" ? kExitOk : kExitNoTime;
+  return WatchClocks(chain, seconds);
 }
 
 }  // namespace vvar::tools
