@@ -332,7 +332,7 @@ void DiagnoseCpuTime(const TimeFacts& facts, Findings* findings) {
         {Severity::kNote, "cpu_time",
          "The clocks of CPU time enter the kernel, on every Linux.",
          absl::StrCat(Times(facts, clock.libc_ns), "."),
-         "No clocksource, vDSO or page changes that: read them seldom."});
+         "Reading them seldom; no clocksource, vDSO or page changes that."});
   }
 }
 

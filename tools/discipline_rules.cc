@@ -43,7 +43,7 @@ void DiagnoseSynchronisation(const TimeFacts& facts,
         {Severity::kWrong, "synchronisation",
          "Nobody keeps the time of day: it is not synchronised.",
          "REALTIME may be off by any amount and drifts by seconds a day; no "
-         "bound of its error can be given. MONOTONIC measures on.",
+         "bound of its error can be given. MONOTONIC still measures durations.",
          HelpForUnsynchronised(facts)});
   } else if (facts.max_error_ns >= kForgottenNs) {
     findings->push_back(

@@ -170,23 +170,26 @@ std::vector<Line> LinesOf(const Finding& finding, size_t width) {
   return lines;
 }
 
-void PrintClocks(const std::vector<ClockFacts>& clocks) {
-  absl::PrintF("%3s  %-17s%-15s%12s%12s%12s\n", "id", "clock", "answered by",
-               "resolution", "libc", "syscall");
+void PrintClocks(const std::vector<ClockFacts>& clocks, size_t width) {
+  const std::vector<TableColumn> columns = {
+      {"id", 3, 3, false},          {"clock", 16, 0, true},
+      {"answered by", 14, 2, true}, {"resolution", 11, 5, false},
+      {"libc", 10, 1, false},       {"syscall", 10, 4, false}};
   const auto ns = [](double cost) {
     return cost > 0 ? absl::StrFormat("%.1f ns", cost) : std::string("-");
   };
+  std::vector<std::vector<std::string>> rows;
   for (const ClockFacts& clock : clocks) {
-    absl::PrintF("%3d  %-17s", clock.id, clock.name);
-    if (clock.answer == Answer::kError) {
-      absl::PrintF("%s\n", clock.error);
-    } else if (clock.answer == Answer::kKills) {
-      absl::PrintF("%s\n", NameOf(clock.answer));
-    } else {
-      absl::PrintF("%-15s%12s%12s%12s\n", NameOf(clock.answer),
-                   absl::StrCat(clock.resolution_ns, " ns"), ns(clock.libc_ns),
-                   ns(clock.syscall_ns));
-    }
+    const bool is_error = clock.answer == Answer::kError;
+    rows.push_back({absl::StrCat(clock.id), clock.name,
+                    is_error ? clock.error : std::string(NameOf(clock.answer)),
+                    clock.resolution_ns > 0
+                        ? absl::StrCat(clock.resolution_ns, " ns")
+                        : "-",
+                    ns(clock.libc_ns), ns(clock.syscall_ns)});
+  }
+  for (const std::string& line : LayOutTable(columns, rows, width)) {
+    absl::PrintF("%s\n", line);
   }
 }
 
@@ -206,13 +209,18 @@ void PrintText(const TimeFacts& facts, const std::vector<Finding>& findings) {
     absl::PrintF("%s\n", colour ? Coloured(line) : line.text);
   }
   absl::PrintF("\n");
-  PrintClocks(facts.clocks);
-  absl::PrintF("\nclocksource  %s (available: %s)\n", facts.clocksource,
-               absl::StrJoin(facts.clocksources, " "));
-  absl::PrintF("counter      %s, %s\n", facts.counter_name,
-               facts.counter_hz == 0 ? "frequency not told: it is calibrated"
-                                     : absl::StrCat(facts.counter_hz, " Hz by ",
-                                                    facts.counter_hz_source));
+  PrintClocks(facts.clocks, width);
+  const std::string machine = absl::StrCat(
+      "clocksource ", facts.clocksource,
+      " (available: ", absl::StrJoin(facts.clocksources, " "), "); counter ",
+      facts.counter_name, ", ",
+      facts.counter_hz == 0
+          ? "frequency not told: it is calibrated"
+          : absl::StrCat(facts.counter_hz, " Hz by ", facts.counter_hz_source));
+  absl::PrintF("\n");
+  for (const std::string& line : Wrap(machine, width)) {
+    absl::PrintF("%s\n", line);
+  }
 }
 
 /// The severity of a name, "" meaning one that nothing has.

@@ -71,6 +71,57 @@ inline std::vector<std::string> Wrap(absl::string_view text, size_t width) {
   return lines;
 }
 
+/// A column of a table.
+struct TableColumn {
+  std::string header;
+  size_t least_width;  ///< However little it holds, so that it stays put.
+  int rank;            ///< The highest is given up first where it is narrow.
+  bool is_left;
+};
+
+/// The header and a line for each row, of at most `width` columns, with as many
+/// of the table's as fit; at least one of them, cut.
+inline std::vector<std::string> LayOutTable(
+    const std::vector<TableColumn>& columns,
+    const std::vector<std::vector<std::string>>& rows, size_t width) {
+  struct Fitted {
+    size_t index;
+    size_t width;
+  };
+  std::vector<Fitted> fitted;
+  size_t total = 0;
+  for (size_t i = 0; i < columns.size(); ++i) {
+    size_t widest =
+        std::max(columns[i].least_width, Columns(columns[i].header));
+    for (const auto& row : rows) widest = std::max(widest, Columns(row[i]));
+    fitted.push_back({i, widest});
+    total += widest + 1;
+  }
+  while (fitted.size() > 1 && total > width + 1) {
+    const auto out = std::max_element(
+        fitted.begin(), fitted.end(), [&](const Fitted& a, const Fitted& b) {
+          return columns[a.index].rank < columns[b.index].rank;
+        });
+    total -= out->width + 1;
+    fitted.erase(out);
+  }
+  std::vector<std::string> lines;
+  for (size_t line = 0; line <= rows.size(); ++line) {
+    std::string text;
+    for (const Fitted& column : fitted) {
+      const TableColumn& kind = columns[column.index];
+      const std::string& cell =
+          line == 0 ? kind.header : rows[line - 1][column.index];
+      if (!text.empty()) text += ' ';
+      text += kind.is_left ? PadRight(cell, column.width)
+                           : PadLeft(cell, column.width);
+    }
+    text.erase(text.find_last_not_of(' ') + 1);
+    lines.push_back(Cut(text, width));
+  }
+  return lines;
+}
+
 /// A bar for each of the last `width` values, its height between 0 and `most`;
 /// a blank for what is not known (NaN).
 inline std::string Bars(const std::vector<double>& values, double most,

@@ -9,7 +9,6 @@
 
 #include <algorithm>
 #include <cmath>
-#include <iterator>
 #include <string>
 #include <vector>
 
@@ -22,84 +21,31 @@
 namespace vvar::tools {
 namespace {
 
-struct Column {
-  const char* header;
-  size_t least_width;
-  int rank;  // The highest goes first.
-  std::string (*cell)(const WatchRow&);
-};
-constexpr Column kColumns[] = {
-    {"clock", 16, 0, [](const WatchRow& row) { return row.clock; }},
-    {"ns/read", 7, 2,
-     [](const WatchRow& row) {
-       return absl::StrFormat("%.2f", row.ns_per_read);
-     }},
-    {"|offset|", 8, 1,
-     [](const WatchRow& row) {
-       return ShortNs(static_cast<uint64_t>(row.offset_p50_ns));
-     }},
-    {"p99", 7, 4,
-     [](const WatchRow& row) {
-       return ShortNs(static_cast<uint64_t>(row.offset_p99_ns));
-     }},
-    {"max", 7, 3,
-     [](const WatchRow& row) {
-       return ShortNs(static_cast<uint64_t>(row.offset_max_ns));
-     }},
-    {"backward", 8, 5,
-     [](const WatchRow& row) { return absl::StrCat(row.backward_steps); }},
-    {"samples", 8, 7,
-     [](const WatchRow& row) { return absl::StrCat(row.samples); }},
-    {"status", 6, 6, [](const WatchRow& row) { return row.status; }},
-};
-
-size_t WidthOf(const Column& column, const std::vector<WatchRow>& rows) {
-  size_t width = std::max(column.least_width, Columns(column.header));
-  for (const WatchRow& row : rows) {
-    width = std::max(width, Columns(column.cell(row)));
-  }
-  return width;
-}
-
-/// Those that fit, from left to right.
-std::vector<Column> Fitting(const std::vector<WatchRow>& rows, size_t width) {
-  std::vector<Column> columns(std::begin(kColumns), std::end(kColumns));
-  const auto total = [&] {
-    size_t sum = columns.size() - 1;
-    for (const Column& column : columns) sum += WidthOf(column, rows);
-    return sum;
-  };
-  while (columns.size() > 1 && total() > width) {
-    columns.erase(std::max_element(
-        columns.begin(), columns.end(),
-        [](const Column& a, const Column& b) { return a.rank < b.rank; }));
-  }
-  return columns;
-}
-
 bool IsWrong(const WatchRow& row) {
   return row.status != "ok" || row.backward_steps > 0;
 }
 
 void AddTable(const WatchView& view, size_t width, std::vector<Line>* lines) {
-  const std::vector<Column> columns = Fitting(view.rows, width);
-  std::string header;
-  std::vector<std::string> texts(view.rows.size());
-  for (const Column& column : columns) {
-    const absl::string_view name = column.header;
-    const bool is_left = name == "clock" || name == "status";
-    const auto pad = is_left ? PadRight : PadLeft;
-    const size_t cells = WidthOf(column, view.rows);
-    const char* const gap = header.empty() ? "" : " ";
-    absl::StrAppend(&header, gap, pad(name, cells));
-    for (size_t i = 0; i < texts.size(); ++i) {
-      absl::StrAppend(&texts[i], gap, pad(column.cell(view.rows[i]), cells));
-    }
+  const std::vector<TableColumn> columns = {
+      {"clock", 16, 0, true},    {"ns/read", 7, 2, false},
+      {"|offset|", 8, 1, false}, {"p99", 7, 4, false},
+      {"max", 7, 3, false},      {"backward", 8, 5, false},
+      {"samples", 8, 7, false},  {"status", 6, 6, true}};
+  const auto ns = [](int64_t value) {
+    return ShortNs(static_cast<uint64_t>(value));
+  };
+  std::vector<std::vector<std::string>> cells;
+  for (const WatchRow& row : view.rows) {
+    cells.push_back({row.clock, absl::StrFormat("%.2f", row.ns_per_read),
+                     ns(row.offset_p50_ns), ns(row.offset_p99_ns),
+                     ns(row.offset_max_ns), absl::StrCat(row.backward_steps),
+                     absl::StrCat(row.samples), row.status});
   }
-  lines->push_back({header, Tone::kStrong});
-  for (size_t i = 0; i < texts.size(); ++i) {
+  const std::vector<std::string> texts = LayOutTable(columns, cells, width);
+  lines->push_back({texts[0], Tone::kStrong});
+  for (size_t i = 0; i < view.rows.size(); ++i) {
     lines->push_back(
-        {texts[i], IsWrong(view.rows[i]) ? Tone::kAlarm : Tone::kPlain});
+        {texts[i + 1], IsWrong(view.rows[i]) ? Tone::kAlarm : Tone::kPlain});
   }
 }
 

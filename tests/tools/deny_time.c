@@ -2,7 +2,7 @@
 //
 // deny_time PROGRAM ARGS: runs a program that gets EPERM from every system call
 // that its vDSO would have answered, of 64 bits or of 32: what it still reads,
-// it reads without.
+// it reads without. Another VERDICT: that, instead of EPERM.
 #include <errno.h>
 #include <linux/audit.h>
 #include <linux/filter.h>
@@ -12,9 +12,12 @@
 #include <sys/prctl.h>
 #include <unistd.h>
 
+#ifndef VERDICT
+#define VERDICT (SECCOMP_RET_ERRNO | EPERM)
+#endif
 #define DENY(number)                                   \
   BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, (number), 0, 1), \
-      BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | EPERM)
+      BPF_STMT(BPF_RET | BPF_K, VERDICT)
 
 // Instructions to skip for another ISA than i386.
 enum { kI386Filter = 1 + 7 * 2 + 1 };
