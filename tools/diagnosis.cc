@@ -17,7 +17,6 @@
 #include "absl/strings/str_format.h"
 #include "absl/strings/str_join.h"
 #include "absl/strings/string_view.h"
-#include "absl/time/time.h"
 #include "tools/discipline_rules.h"
 #include "tools/remedies.h"
 
@@ -43,10 +42,12 @@ bool VdsoCouldAnswer(const ClockFacts& clock) {
   return std::find(kIds.begin(), kIds.end(), clock.id) != kIds.end();
 }
 
+/// Those that a vDSO could answer and the kernel does, or refuses to.
 std::vector<ClockFacts> SlowClocks(const TimeFacts& facts) {
   std::vector<ClockFacts> slow;
   for (const ClockFacts& clock : facts.clocks) {
-    if (VdsoCouldAnswer(clock) && clock.answer == Answer::kBySyscall) {
+    if (VdsoCouldAnswer(clock) && clock.answer != Answer::kWithoutSyscall &&
+        clock.answer != Answer::kUnknown) {
       slow.push_back(clock);
     }
   }
@@ -66,10 +67,6 @@ Cause CauseOf(const TimeFacts& facts) {
       std::any_of(slow.begin(), slow.end(),
                   [](const ClockFacts& clock) { return clock.id == 1; });
   return monotonic ? Cause::kClocksource : Cause::kOther;
-}
-
-std::string Ns(int64_t ns) {
-  return absl::FormatDuration(absl::Nanoseconds(ns));
 }
 
 std::string Times(const TimeFacts& facts, double ns) {
@@ -151,8 +148,9 @@ void DiagnoseClocksource(const TimeFacts& facts, Findings* findings) {
         {Severity::kNote, "clocksource",
          absl::StrCat("The kernel's clocksource is ", name,
                       ", which no vDSO reads."),
-         absl::StrCat("Programs outside are slower than what is measured "
-                      "here: ",
+         absl::StrCat(facts.image != ImageOrigin::kNone
+                          ? "Programs that are on no page pay more than this: "
+                          : "What enters the kernel pays for that, too: ",
                       CostOfMonotonic(facts), ". ", WhyOfClocksource(facts)),
          HelpForClocksource(facts)});
   } else if (name != facts.counter_clocksource) {
@@ -160,8 +158,10 @@ void DiagnoseClocksource(const TimeFacts& facts, Findings* findings) {
         {Severity::kNote, "clocksource",
          absl::StrCat("The kernel's clocksource is ", name, ", not ",
                       facts.counter_clocksource, "."),
-         absl::StrCat("Read without a system call, by way of the "
-                      "hypervisor's page: ",
+         absl::StrCat(SlowClocks(facts).empty()
+                          ? "Read without a system call, by way of the "
+                            "hypervisor's page: "
+                          : "",
                       CostOfMonotonic(facts), "."),
          HelpForClocksource(facts)});
   } else {
@@ -240,7 +240,7 @@ void DiagnoseAgreement(const TimeFacts& facts, Findings* findings) {
   const bool wanted = facts.image != ImageOrigin::kNone;
   findings->push_back(
       {wanted ? Severity::kNote : Severity::kWrong, "agreement",
-       absl::StrCat("REALTIME is ", Ns(std::llabs(facts.ahead_ns)),
+       absl::StrCat("REALTIME is ", RoundedNs(std::llabs(facts.ahead_ns)),
                     facts.ahead_ns > 0 ? " ahead of" : " behind",
                     " the kernel's own."),
        "Direct system calls, file times and static programs have another time "
@@ -308,8 +308,9 @@ void DiagnoseNamespace(const TimeFacts& facts, Findings* findings) {
   findings->push_back(
       {Severity::kNote, "time_namespace",
        absl::StrCat("In a time namespace: MONOTONIC is ",
-                    Ns(facts.monotonic_offset_ns), ", BOOTTIME ",
-                    Ns(facts.boottime_offset_ns), " ahead of the host's."),
+                    RoundedNs(facts.monotonic_offset_ns), ", BOOTTIME ",
+                    RoundedNs(facts.boottime_offset_ns),
+                    " ahead of the host's."),
        "Stamps of these two cannot be compared with those of processes "
        "outside; REALTIME and TAI can.",
        "Send REALTIME or TAI between namespaces. Pages of vvar add the "

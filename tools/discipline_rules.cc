@@ -9,20 +9,11 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
-#include "absl/time/time.h"
 #include "tools/diagnosis.h"
 #include "tools/remedies.h"
 #include "vvar/abi.h"
 
 namespace vvar::tools {
-namespace {
-
-std::string Ns(int64_t ns) {
-  return absl::FormatDuration(absl::Nanoseconds(ns));
-}
-
-}  // namespace
-
 void DiagnoseSynchronisation(const TimeFacts& facts,
                              std::vector<Finding>* findings) {
   // Source: Linux include/linux/timex.h: maxerror grows by 500 ppm and stays at
@@ -30,8 +21,8 @@ void DiagnoseSynchronisation(const TimeFacts& facts,
   constexpr int64_t kNoBoundNs = 16'000'000'000;
   constexpr int64_t kForgottenNs = 1'000'000'000;
   const std::string bound =
-      absl::StrCat("within ", Ns(facts.max_error_ns), " of UTC, estimated ",
-                   Ns(facts.estimated_error_ns));
+      absl::StrCat("within ", RoundedNs(facts.max_error_ns),
+                   " of UTC, estimated ", RoundedNs(facts.estimated_error_ns));
   if (!facts.ntp_error.empty()) {
     findings->push_back({Severity::kNote, "synchronisation",
                          "Whether the time of day is right is not told.",

@@ -4,7 +4,10 @@
 // follow on a machine that matters.
 #include "tools/remedies.h"
 
+#include <stdint.h>
+
 #include <algorithm>
+#include <iterator>
 #include <string>
 #include <vector>
 
@@ -12,6 +15,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "absl/strings/string_view.h"
+#include "absl/time/time.h"
 
 namespace vvar::tools {
 namespace {
@@ -119,6 +123,12 @@ std::string HelpBySwitch(const TimeFacts& facts) {
 }
 
 }  // namespace
+
+std::string RoundedNs(int64_t ns) {
+  int64_t unit = 1;
+  while (ns / unit >= 10'000 || ns / unit <= -10'000) unit *= 10;
+  return absl::FormatDuration(absl::Nanoseconds(ns / unit * unit));
+}
 
 bool IsReadByVdso(absl::string_view clocksource) {
   const KnownClocksource* known = Find(clocksource);

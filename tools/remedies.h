@@ -5,12 +5,17 @@
 #ifndef VVAR_TOOLS_REMEDIES_H_
 #define VVAR_TOOLS_REMEDIES_H_
 
+#include <stdint.h>
+
 #include <string>
 
 #include "absl/strings/string_view.h"
 #include "tools/diagnosis.h"
 
 namespace vvar::tools {
+
+/// A length of time for people, in four digits.
+std::string RoundedNs(int64_t ns);
 
 /// Whether vDSOs read a clocksource of this name, where it is stable.
 bool IsReadByVdso(absl::string_view clocksource);

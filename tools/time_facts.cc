@@ -154,15 +154,20 @@ void GatherKernel(TimeFacts* facts) {
 }
 
 void GatherVdso(TimeFacts* facts) {
-  const auto image =
-      fallback::VdsoImage::FromMappedByKernel(getauxval(AT_SYSINFO_EHDR));
+  const uintptr_t base = getauxval(AT_SYSINFO_EHDR);
+  const auto image = fallback::VdsoImage::FromMappedByKernel(base);
   facts->vdso_found = image.status() == fallback::VdsoStatus::kFound;
-  facts->vdso_status = std::string(NameOf(image.status()));
+  facts->vdso_status = base == 0 ? "the auxiliary vector names none"
+                                 : std::string(NameOf(image.status()));
   image.ForEachSymbol([&](const fallback::VdsoSymbol& symbol) {
     const absl::string_view name(symbol.name.data, symbol.name.size);
-    // The others are the same by another name.
+    // Those without are the same by another name; and it has others.
     if (!absl::StartsWith(name, "__")) return;
-    facts->vdso_functions.emplace_back(name);
+    for (const char* part : {"clock_", "time", "getcpu"}) {
+      if (!absl::StrContains(name, part)) continue;
+      facts->vdso_functions.emplace_back(name);
+      break;
+    }
   });
 }
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 //
-// A library for LD_PRELOAD, as there are: its clock_gettime() enters the kernel,
-// and its REALTIME is a day ahead.
+// A library for LD_PRELOAD, as there are: its clock_gettime() enters the
+// kernel, and its REALTIME is a day ahead.
 #include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>

@@ -103,6 +103,17 @@ def calls_that_are_refused_are_told_and_nothing_fails(folder, _):
     assert clock(report, "THREAD_CPUTIME")["error"] == "Operation not permitted"
 
 
+def clocks_that_cannot_be_read_at_all_are_wrong(folder, _):
+    if WITHOUT_VDSO is None:
+        raise SkipCase("made for x86-64")
+    can_trace()
+    deny = build(folder, "deny", "gcc", source=DENY_SOURCE)
+    report, topics = system(deny, WITHOUT_VDSO)
+    assert topics["seccomp"]["severity"] == "wrong", topics["seccomp"]
+    assert topics["vdso"]["severity"] == "slow", topics["vdso"]
+    assert "error" in clock(report, "MONOTONIC")
+
+
 def calls_that_kill_are_told_and_kill_nobody(folder, _):
     need_vdso()
     deny = build(folder, "kill", "gcc", "-DVERDICT=SECCOMP_RET_KILL_PROCESS",
@@ -163,6 +174,7 @@ sys.exit(programs.run_cases([
     the_exit_status_is_0_unless_asked_for,
     without_a_vdso_each_clock_is_slow_and_the_cost_is_told,
     calls_that_are_refused_are_told_and_nothing_fails,
+    clocks_that_cannot_be_read_at_all_are_wrong,
     calls_that_kill_are_told_and_kill_nobody,
     somebody_elses_clock_is_named_and_its_distance_told,
     under_exec_the_page_is_named_and_another_time_is_no_error,
