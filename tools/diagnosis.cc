@@ -105,8 +105,8 @@ void DiagnoseCounter(const TimeFacts& facts, Findings* findings) {
          absl::StrCat("This process may not read the ", facts.counter_name,
                       ": a read raises a signal",
                       facts.counter_denied ? " (prctl: PR_TSC_SIGSEGV)." : "."),
-         "clock_gettime() of the kernel's vDSO reads it, so most programs that "
-         "ask for the time are killed here.",
+         "The kernel's vDSO reads it for clock_gettime(), and glibc's dynamic "
+         "linker at each start: most programs are killed here.",
          "Find who called prctl(PR_SET_TSC, PR_TSC_SIGSEGV), or strict "
          "seccomp, which does; children inherit it. prctl(PR_SET_TSC, "
          "PR_TSC_ENABLE) before the exec takes it back."});
@@ -253,12 +253,13 @@ void DiagnoseAgreement(const TimeFacts& facts, Findings* findings) {
 }
 
 void DiagnoseSeccomp(const TimeFacts& facts, Findings* findings) {
-  const std::string what =
-      facts.seccomp_mode == 1
-          ? "This process runs under strict seccomp."
-          : absl::StrFormat("%d seccomp filter%s at each system call.",
-                            facts.seccomp_filters,
-                            facts.seccomp_filters == 1 ? " looks" : "s look");
+  std::string what = "A seccomp filter looks at each system call.";
+  if (facts.seccomp_mode == 1) {
+    what = "This process runs under strict seccomp.";
+  } else if (facts.seccomp_filters > 1) {
+    what = absl::StrCat(facts.seccomp_filters,
+                        " seccomp filters look at each system call.");
+  }
   const bool allowed = facts.syscall == SyscallFate::kWorks;
   if (facts.seccomp_mode == 0) {
     findings->push_back({Severity::kOk, "seccomp",

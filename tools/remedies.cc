@@ -88,8 +88,8 @@ std::string ExecAdvice(const TimeFacts& facts, absl::string_view risk) {
 }
 
 constexpr absl::string_view kDoubtful =
-    "The risk is the same: if the TSCs of its CPUs do differ, its time jumps "
-    "from one to another.";
+    "There, too: if the TSCs of its CPUs do differ, its time jumps from one to "
+    "another.";
 
 std::string HelpByReboot(const TimeFacts& facts) {
   const std::string look = "`dmesg | grep -i -e tsc -e clocksource` tells why.";

@@ -235,7 +235,7 @@ inline const std::vector<Machine>& Machines() {
          facts->syscall_error = "Operation not permitted";
        },
        {"note seccomp"},
-       {"refuses clock_gettime() (Operation not permitted)", "1 seccomp"},
+       {"refuses clock_gettime() (Operation not permitted)", "A seccomp"},
        {"kills"}},
       {"a filter that refuses, and no vDSO",
        [](TimeFacts* facts) {
@@ -261,7 +261,8 @@ inline const std::vector<Machine>& Machines() {
          MakeSlow(facts, 0);
        },
        {"wrong seccomp", "slow clocksource"},
-       {"It kills who calls", "clocks here need that call", "not measured"},
+       {"2 seccomp filters look", "It kills who calls",
+        "clocks here need that call", "not measured"},
        {}},
       {"Docker's default",
        [](TimeFacts* facts) {

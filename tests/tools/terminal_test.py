@@ -132,6 +132,19 @@ def what_is_resized_is_drawn_anew_in_the_new_width(_, page):
         assert all(len(line) < 40 for line in terminal.frames()[-1])
 
 
+def who_was_stopped_draws_below_what_the_shell_wrote(_, page):
+    with Server(page), watch(page, 60) as terminal:
+        terminal.read_frames(2)
+        seen = len(terminal.text)
+        os.kill(terminal.pid, signal.SIGSTOP)
+        os.waitpid(terminal.pid, os.WUNTRACED)
+        os.kill(terminal.pid, signal.SIGCONT)
+        # A drawing that goes up to nothing.
+        while "\x1b[J\x1b[2K" not in terminal.text[seen - 3:]:
+            assert terminal.read(), terminal.text
+        assert terminal.interrupt() == 0
+
+
 def nothing_is_left_on_the_terminal_but_the_last_table(_, page):
     """Neither a colour, nor a hidden cursor, nor another screen, nor the ^C."""
     with Server(page), watch(page, 80) as terminal:
@@ -186,6 +199,7 @@ sys.exit(programs.run_cases([
     no_line_of_watch_is_wider_than_the_terminal,
     a_terminal_of_few_rows_is_not_overrun,
     what_is_resized_is_drawn_anew_in_the_new_width,
+    who_was_stopped_draws_below_what_the_shell_wrote,
     nothing_is_left_on_the_terminal_but_the_last_table,
     no_color_and_ascii_are_honoured,
     what_is_piped_or_dumb_has_no_escapes_and_the_lines_of_scripts,

@@ -91,9 +91,9 @@ def help_names_every_command_and_exit_code(_):
     assert done.returncode == 0
     for word in ["serve", "now", "watch", "dump", "system", "--page", "--tick",
                  "--format", "--clock", "--seconds", "--max_age",
-                 "--reference", "--max_error_from"] + CLOCKS:
+                 "--reference", "--max_error_from", "--fail_on"] + CLOCKS:
         assert word in done.stdout, word
-    for code in range(12):
+    for code in range(13):
         assert " %d  " % code in done.stdout, code
 
 
@@ -117,6 +117,7 @@ def wrong_usage_is_told_with_the_value_and_what_was_expected(page):
     check_error(run("serve", "--page=" + page, "--max_age=1ms"), 2, "max_age",
                 "4 ticks")
     check_error(run("watch", "--page=" + page, "--seconds=-1"), 2, "-1")
+    check_error(run("system", "--fail_on=all"), 2, "all", "slow")
     serve = ("serve", "--page=" + page)
     check_error(run(*serve, "--reference=sundial"), 2, "sundial", "kernel-vvar",
                 "/dev/ptpN")
