@@ -86,9 +86,11 @@ std::string CostOfSlow(const TimeFacts& facts) {
       slow.begin(), slow.end(), [](const ClockFacts& a, const ClockFacts& b) {
         return a.libc_ns < b.libc_ns;
       });
-  return absl::StrCat(absl::StrJoin(names, ", "),
-                      slow.size() == 1 ? " enters" : " enter",
-                      " the kernel: up to ", Times(facts, dearest->libc_ns));
+  const std::string who =
+      absl::StrCat(absl::StrJoin(names, ", "),
+                   slow.size() == 1 ? " enters" : " enter", " the kernel");
+  if (dearest->libc_ns <= 0) return who;
+  return absl::StrCat(who, ": up to ", Times(facts, dearest->libc_ns));
 }
 
 std::string CostOfMonotonic(const TimeFacts& facts) {
@@ -142,7 +144,7 @@ void DiagnoseClocksource(const TimeFacts& facts, Findings* findings) {
          absl::StrCat("The kernel's clocksource is ", name,
                       ", which its vDSO does not read."),
          absl::StrCat(CostOfSlow(facts), ". ", WhyOfClocksource(facts)),
-         HelpForClocksource(facts)});
+         absl::StrCat(HelpForClocksource(facts), ExecAdvice(facts))});
   } else if (!IsReadByVdso(name)) {
     findings->push_back(
         {Severity::kNote, "clocksource",
@@ -245,11 +247,11 @@ void DiagnoseAgreement(const TimeFacts& facts, Findings* findings) {
                     " the kernel's own."),
        "Direct system calls, file times and static programs have another time "
        "of day than clock_gettime() gives here.",
-       wanted
-           ? "As --offset or --rate of `vvar exec` make it; else the page is "
-             "not the kernel's time: `vvar watch --page=NAME`."
-           : "See who answers in the C library's place (LD_PRELOAD, such as "
-             "libfaketime)."});
+       wanted ? "Nothing, if --offset or --rate of `vvar exec` made it so. "
+                "Else the "
+                "page is not the kernel's time: `vvar watch --page=NAME`."
+              : "See who answers in the C library's place (LD_PRELOAD, such as "
+                "libfaketime)."});
 }
 
 void DiagnoseSeccomp(const TimeFacts& facts, Findings* findings) {

@@ -72,25 +72,6 @@ std::vector<std::string> ParametersThatChoose(const TimeFacts& facts) {
   return chosen;
 }
 
-/// Whether the counter could be used although the kernel does not.
-bool CounterCouldServe(const TimeFacts& facts) {
-  return facts.counter_readable && facts.counter_constant;
-}
-
-std::string ExecAdvice(const TimeFacts& facts, absl::string_view risk) {
-  if (!facts.exec_is_made || !CounterCouldServe(facts)) return "";
-  return absl::StrCat(
-      " For single programs: `vvar exec -- PROGRAM` has them read the ",
-      facts.counter_name,
-      " without system calls (x86-64; needs ptrace; no "
-      "setuid programs). ",
-      risk);
-}
-
-constexpr absl::string_view kDoubtful =
-    "There, too: if the TSCs of its CPUs do differ, its time jumps from one to "
-    "another.";
-
 std::string HelpByReboot(const TimeFacts& facts) {
   const std::string look = "`dmesg | grep -i -e tsc -e clocksource` tells why.";
   if (!facts.hypervisor.empty()) {
@@ -147,38 +128,54 @@ std::string WhyOfClocksource(const TimeFacts& facts) {
     why.push_back(absl::StrCat("The kernel's log: ", facts.kernel_log));
   } else if (facts.counter_clocksource != facts.clocksource &&
              !Has(facts.clocksources, facts.counter_clocksource)) {
-    why.push_back(absl::StrCat("It does not have ", facts.counter_clocksource,
+    why.push_back(absl::StrCat("The kernel has no ", facts.counter_clocksource,
                                " to choose: found unstable, or never begun."));
   }
   return absl::StrJoin(why, " ");
 }
 
+std::string ExecAdvice(const TimeFacts& facts) {
+  if (!facts.exec_is_made || !facts.counter_readable ||
+      !facts.counter_constant) {
+    return "";
+  }
+  return absl::StrCat(
+      " For single programs: `vvar exec -- PROGRAM` has them read the ",
+      facts.counter_name,
+      " without system calls (x86-64; needs ptrace; no setuid programs).",
+      facts.clocksource == facts.counter_clocksource
+          ? ""
+          : " There, too: if the TSCs of its CPUs do differ, its time jumps "
+            "from one to another.");
+}
+
 std::string HelpForClocksource(const TimeFacts& facts) {
-  const std::string exec = ExecAdvice(facts, kDoubtful);
   const std::vector<std::string> chosen = ParametersThatChoose(facts);
   if (facts.clocksource == facts.counter_clocksource) {
-    return absl::StrCat("A newer kernel, or a CPU without the erratum.", exec);
+    return "A newer kernel, or a CPU without the erratum.";
   }
   if (!chosen.empty()) {
     return absl::StrCat("Boot without ", absl::StrJoin(chosen, " "),
                         ", if the reason for it is gone: it may have been put "
-                        "there against a counter that is not stable.",
-                        exec);
+                        "there against a counter that is not stable.");
   }
-  if (!facts.counter_constant) return HelpForVaryingCounter(facts);
+  if (!facts.counter_constant) {
+    return absl::StrCat("See below: the ", facts.counter_name,
+                        " has no constant rate.");
+  }
   if (Has(facts.clocksources, facts.counter_clocksource)) {
-    return absl::StrCat(HelpBySwitch(facts), exec);
+    return HelpBySwitch(facts);
   }
   if (facts.counter_clocksource != "tsc") {
     return absl::StrCat("See dmesg for why the kernel has no ",
-                        facts.counter_clocksource, ".", exec);
+                        facts.counter_clocksource, ".");
   }
-  return absl::StrCat(HelpByReboot(facts), exec);
+  return HelpByReboot(facts);
 }
 
 std::string HelpForVaryingCounter(const TimeFacts& facts) {
   if (facts.hypervisor.empty()) {
-    return "None on this CPU; on one with an invariant TSC it is not so.";
+    return "Nothing on this CPU: it takes one with an invariant TSC.";
   }
   return "Have the host offer an invariant TSC (QEMU: -cpu host,+invtsc). Such "
          "a "
@@ -193,14 +190,12 @@ std::string HelpForNoVdso(const TimeFacts& facts) {
              : "See who takes AT_SYSINFO_EHDR away: a kernel built or booted "
                "without a vDSO, gVisor and the like, or a tracer that wants to "
                "see each call.",
-      ExecAdvice(facts, facts.clocksource == facts.counter_clocksource
-                            ? ""
-                            : kDoubtful));
+      ExecAdvice(facts));
 }
 
 std::string HelpForPartialVdso(const TimeFacts& facts) {
   return absl::StrCat("A newer kernel has vDSO functions for them.",
-                      ExecAdvice(facts, ""));
+                      ExecAdvice(facts));
 }
 
 std::string HelpForUnsynchronised(const TimeFacts& facts) {

@@ -23,6 +23,10 @@ bool IsReadByVdso(absl::string_view clocksource);
 /// What this clocksource is, and why the kernel has it, if that is known.
 std::string WhyOfClocksource(const TimeFacts& facts);
 
+/// What `vvar exec` would do for single programs, to be appended; "" where it
+/// would do nothing.
+std::string ExecAdvice(const TimeFacts& facts);
+
 std::string HelpForClocksource(const TimeFacts& facts);
 std::string HelpForVaryingCounter(const TimeFacts& facts);
 std::string HelpForNoVdso(const TimeFacts& facts);

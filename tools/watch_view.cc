@@ -10,6 +10,7 @@
 #include <algorithm>
 #include <cmath>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
@@ -57,11 +58,23 @@ void AddWrapped(absl::string_view text, size_t width, Tone tone,
 }
 
 void AddAlarms(const WatchView& view, size_t width, std::vector<Line>* lines) {
+  std::vector<std::pair<std::string, std::string>> refusals;
   for (const WatchRow& row : view.rows) {
-    if (row.status != "ok") {
-      AddWrapped(absl::StrCat("! ", row.clock, ": ", row.status), width,
-                 Tone::kAlarm, lines);
+    if (row.status == "ok") continue;
+    const auto same = std::find_if(
+        refusals.begin(), refusals.end(),
+        [&](const auto& each) { return each.first == row.status; });
+    if (same == refusals.end()) {
+      refusals.emplace_back(row.status, row.clock);
+    } else {
+      absl::StrAppend(&same->second, ", ", row.clock);
     }
+  }
+  for (const auto& [status, clocks] : refusals) {
+    AddWrapped(absl::StrCat("! ", status, ": ", clocks), width, Tone::kAlarm,
+               lines);
+  }
+  for (const WatchRow& row : view.rows) {
     if (row.backward_steps > 0) {
       AddWrapped(
           absl::StrCat("! ", row.clock, ": went back, ", row.backward_steps,
@@ -124,11 +137,13 @@ std::vector<Line> LayOut(const WatchView& view, size_t width, size_t height,
   std::vector<Line> lines;
   AddTable(view, width, &lines);
   AddAlarms(view, width, &lines);
-  AddWrapped(absl::StrFormat(
-                 "t=%.0fs, answered by %s (page %s), age %s, %s, UTC +-%s",
-                 view.seconds, view.leg, view.page_status, ShortNs(view.age_ns),
-                 view.clock_status, ShortNs(view.bound_ns)),
-             width, view.leg == "page" ? Tone::kPlain : Tone::kAlarm, &lines);
+  AddWrapped(
+      absl::StrFormat(
+          "t=%.0fs, answered by %s (page %s), age %s, %s, UTC %s", view.seconds,
+          view.leg, view.page_status, ShortNs(view.age_ns), view.clock_status,
+          view.bound_ns == 0 ? "not bounded"
+                             : absl::StrCat("+-", ShortNs(view.bound_ns))),
+      width, view.leg == "page" ? Tone::kPlain : Tone::kAlarm, &lines);
   AddCharts(view.history, width, charset, &lines);
   if (height > 0 && lines.size() > height) lines.resize(height);
   for (Line& line : lines) line.text = Cut(line.text, width);

@@ -41,7 +41,7 @@ struct WatchView {
   std::string page_status;  ///< "ok"
   std::string clock_status;
   uint64_t age_ns;
-  uint64_t bound_ns;
+  uint64_t bound_ns;  ///< 0: none is known.
   double seconds;
   WatchHistory history;
 };

@@ -105,7 +105,7 @@ inline const std::vector<Machine>& Machines() {
          MakeSlow(facts, 1300);
        },
        {"slow clocksource", "note counter"},
-       {"no invariant TSC", "None on this CPU"},
+       {"no invariant TSC", "Nothing on this CPU", "See below"},
        {"vvar exec", "tsc=reliable", "echo tsc"}},
       {"Xen guest",
        [](TimeFacts* facts) {
@@ -137,7 +137,7 @@ inline const std::vector<Machine>& Machines() {
        {"note clocksource"},
        {"kvm-clock, not tsc", "without a system call", "echo tsc >",
         "migration"},
-       {"slow"}},
+       {"slow", "vvar exec"}},
       {"KVM guest, kvm-clock, no invariant TSC",
        [](TimeFacts* facts) {
          facts->hypervisor = "KVM";
@@ -162,7 +162,7 @@ inline const std::vector<Machine>& Machines() {
       {"vdso=0",
        [](TimeFacts* facts) {
          facts->vdso_found = false;
-         facts->vdso_status = "not an ELF image, or none mapped";
+         facts->vdso_status = "the auxiliary vector names none";
          facts->boot_parameters = {"vdso=0"};
          MakeSlow(facts, 260);
        },
@@ -172,6 +172,7 @@ inline const std::vector<Machine>& Machines() {
       {"no vDSO, HPET too",
        [](TimeFacts* facts) {
          facts->vdso_found = false;
+         facts->vdso_status = "the auxiliary vector names none";
          facts->clocksource = "hpet";
          facts->clocksources = {"hpet"};
          MakeSlow(facts, 1500);
@@ -183,6 +184,7 @@ inline const std::vector<Machine>& Machines() {
       {"no vDSO, kvm-clock too",
        [](TimeFacts* facts) {
          facts->vdso_found = false;
+         facts->vdso_status = "the auxiliary vector names none";
          facts->hypervisor = "KVM";
          facts->clocksource = "kvm-clock";
          facts->clocksources = {"kvm-clock", "tsc"};
@@ -244,13 +246,14 @@ inline const std::vector<Machine>& Machines() {
          facts->syscall = SyscallFate::kFails;
          facts->syscall_error = "Operation not permitted";
          facts->vdso_found = false;
+         facts->vdso_status = "the auxiliary vector names none";
          for (ClockFacts& clock : facts->clocks) {
            clock.answer = Answer::kError;
            clock.libc_ns = 0;
          }
        },
        {"wrong seccomp", "slow vdso"},
-       {"clocks here need that call", "not measured"},
+       {"clocks here need that call", "enter the kernel."},
        {}},
       {"a filter that kills, and HPET",
        [](TimeFacts* facts) {
@@ -262,7 +265,7 @@ inline const std::vector<Machine>& Machines() {
        },
        {"wrong seccomp", "slow clocksource"},
        {"2 seccomp filters look", "It kills who calls",
-        "clocks here need that call", "not measured"},
+        "clocks here need that call", "enter the kernel."},
        {}},
       {"Docker's default",
        [](TimeFacts* facts) {
