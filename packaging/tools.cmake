@@ -11,10 +11,12 @@ if(VVAR_IS_TOP_LEVEL AND NOT CMAKE_BUILD_TYPE AND NOT CMAKE_CONFIGURATION_TYPES)
   set(CMAKE_BUILD_TYPE Release)
 endif()
 
-set(VVAR_TOOL_SOURCES dump.cc now.cc reference.cc serve.cc supervisor.cc
-    system.cc vvar.cc watch.cc)
-set(VVAR_TOOL_SOURCES_X86_64 attach.cc exec.cc image_tracer.cc launch.cc)
-set(VVAR_TOOL_SOURCES_ELSEWHERE elsewhere.cc)
+set(VVAR_TOOL_SOURCES clock_facts.cc diagnosis.cc discipline_rules.cc dump.cc
+    now.cc reference.cc remedies.cc serve.cc supervisor.cc system.cc time_facts.cc
+    vvar.cc watch.cc watch_view.cc)
+set(VVAR_TOOL_SOURCES_X86_64 attach.cc exec.cc image_tracer.cc launch.cc
+    x86_machine.cc)
+set(VVAR_TOOL_SOURCES_ELSEWHERE elsewhere.cc other_machine.cc)
 
 # An image of vdso/TARGET.cc in the program's data, from SYMBOL on. Its bytes are
 # to be those that Bazel makes: the same compiler, linker and flags.

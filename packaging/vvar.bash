@@ -22,6 +22,7 @@ _vvar_values() {
     --max_error_from) echo kernel chrony chrony: chrony:/run/chrony/chronyd.sock ;;
     --on_step) echo follow slew refuse ;;
     --on_leap) echo step smear ;;
+    --fail_on) echo wrong slow note ;;
   esac
 }
 
@@ -32,9 +33,9 @@ _vvar_words() {
         --on_leap= --format=
       ;;
     now) echo --page= --clock= --format= ;;
-    watch) echo --page= --seconds= --format= ;;
+    watch) echo --page= --clock= --seconds= --format= ;;
     dump) echo --page= --format= ;;
-    system) echo --format= ;;
+    system) echo --fail_on= --format= ;;
     exec) echo --page= --tick= --max_age= -f --offset= --rate= -- ;;
     attach) echo --pid= --page= --detach --format= ;;
     help) echo exec attach ;;
