@@ -104,7 +104,7 @@ exit codes
   4  page empty: no writer has begun    10  page gives no time now (stale, not
   5  page truncated                         ready); `now` has fallen back
                                         11  page has another live writer
-                                        12  `system --fail_on` found something
+                                        12  found by `system --fail_on`
 exec, attach: one of the above, or    exec: the program's own, or
   125  refused (see the message)       126  program not executable
                                        127  program not found
