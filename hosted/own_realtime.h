@@ -30,10 +30,25 @@ class OwnRealtime : public Reference {
         rate_ppb_(rate_ppb),
         start_ns_(base_->Read(ClockId::kMonotonic).ns) {}
 
+  /// Of REALTIME at a rate, the bracket is wider by what MONOTONIC, which is
+  /// read before and after, is uncertain of: whoever is held up there is
+  /// believed less.
   Bracket Read(ClockId clock) override {
-    Bracket bracket = base_->Read(clock);
-    if (clock == ClockId::kRealtime) bracket.ns += AheadNs();
-    return bracket;
+    if (clock != ClockId::kRealtime || rate_ppb_ == 0) {
+      Bracket bracket = base_->Read(clock);
+      if (clock == ClockId::kRealtime) bracket.ns += offset_ns_;
+      return bracket;
+    }
+    const Bracket earlier = base_->Read(ClockId::kMonotonic);
+    const Bracket bracket = base_->Read(clock);
+    const Bracket later = base_->Read(ClockId::kMonotonic);
+    const double rate = static_cast<double>(rate_ppb_) * 1e-9;
+    const auto wider = static_cast<uint64_t>(
+        std::abs(rate) * static_cast<double>(earlier.width() + later.width()));
+    return {
+        bracket.before - wider, bracket.after + wider,
+        bracket.ns + offset_ns_ +
+            std::llround(ElapsedNs(earlier, later, bracket.midpoint()) * rate)};
   }
 
   /// Its midnights are not the base's: that one's leap seconds are seen when
@@ -45,14 +60,16 @@ class OwnRealtime : public Reference {
   }
 
  private:
-  /// Error: rate_ppb of the time between two readings of the base, a fraction
-  /// of a nanosecond.
-  int64_t AheadNs() {
-    if (rate_ppb_ == 0) return offset_ns_;
-    const auto elapsed_ns =
-        static_cast<double>(base_->Read(ClockId::kMonotonic).ns - start_ns_);
-    return offset_ns_ +
-           std::llround(elapsed_ns * static_cast<double>(rate_ppb_) * 1e-9);
+  /// MONOTONIC since the start, at a counter value between two readings of it.
+  double ElapsedNs(const Bracket& earlier, const Bracket& later,
+                   uint64_t at) const {
+    const uint64_t begin = earlier.midpoint();
+    const uint64_t span = later.midpoint() - begin;
+    const double part =
+        span == 0 ? 0
+                  : static_cast<double>(at - begin) / static_cast<double>(span);
+    return static_cast<double>(earlier.ns - start_ns_) +
+           part * static_cast<double>(later.ns - earlier.ns);
   }
 
   std::unique_ptr<Reference> base_;

@@ -108,6 +108,40 @@ TEST(OwnRealtimeTest, RateHoldsWithoutAStepWhateverItIs) {
   }
 }
 
+// A writer that loses its processor between the readings, or amid one of them.
+TEST(OwnRealtimeTest, HeldUpAmidAReadingItsBracketSaysSo) {
+  constexpr double kRate = 0.05;
+  for (const double rate : {kRate, -kRate}) {
+    for (int after_readings = 0; after_readings < 4; ++after_readings) {
+      auto* const machine = new ScriptedReference();
+      const long double start_ns = machine->NsAfter(ClockId::kMonotonic, 0);
+      OwnRealtime own{std::unique_ptr<Reference>(machine), 0,
+                      std::llround(rate * 1e9)};
+      machine->AdvanceNs(7e8);
+      machine->Interrupt({after_readings, 1, /*cycles=*/10'000'000});
+      // Where its midpoint is: the machine's line, at the rate from the start.
+      const Bracket read = own.Read(ClockId::kRealtime);
+      const auto past_cycles =
+          static_cast<long double>(machine->Counter() - read.midpoint());
+      const long double past_ns = past_cycles * machine->MonotonicNsPerCycle();
+      const long double ahead_ns =
+          (machine->NsAfter(ClockId::kMonotonic, 0) - past_ns - start_ns) *
+          static_cast<long double>(rate);
+      const auto error_ns = static_cast<double>(
+          static_cast<long double>(read.ns) - ahead_ns + past_ns -
+          machine->NsAfter(ClockId::kRealtime, 0));
+      const double half_ns = static_cast<double>(read.width()) / 2 *
+                             static_cast<double>(machine->RawNsPerCycle());
+      SCOPED_TRACE(after_readings);
+      EXPECT_LE(std::abs(error_ns), half_ns + 20) << rate;
+      if (after_readings == 3) {
+        EXPECT_LE(std::abs(error_ns), 20) << rate;
+        EXPECT_LE(read.width(), 400u);
+      }
+    }
+  }
+}
+
 TEST(OwnRealtimeTest, StepOfTheReferenceIsFollowedWithinATick) {
   for (const int64_t step_ns : {kNsPerHour, -kNsPerHour}) {
     for (const int64_t rate_ppb : {0, 40'000'000}) {
