@@ -9,16 +9,11 @@
 #include "vdso/image.h"
 
 VVAR_IMAGE_FUNCTIONS(__vdso_)
+VVAR_IMAGE_GETCPU(__vdso_)
+VVAR_IMAGE_TIME(__vdso_)
 
 extern "C" {
 
-VVAR_EXPORTED intptr_t __vdso_time(intptr_t* now) {
-  return vvar::vdso::Time(now);
-}
-VVAR_EXPORTED int32_t __vdso_getcpu(uint32_t* cpu, uint32_t* node,
-                                    void* /*unused*/) {
-  return vvar::vdso::GetCpu(cpu, node);
-}
 VVAR_EXPORTED int32_t
 __vdso_clock_gettime64(int32_t id, vvar::fallback::KernelTimespec* now) {
   return vvar::vdso::ClockGettime(id, now);

@@ -3,7 +3,8 @@
 load("@rules_cc//cc:defs.bzl", "cc_library")
 load("//tests/build:freestanding.bzl", "can_link", "embedding", "freestanding_image")
 
-_DEPS = [
+# Of image.h.
+IMAGE_DEPS = [
     "//clocks:cpu_id",
     "//clocks:native",
     "//fallback:syscall",
@@ -76,7 +77,7 @@ def vdso_image(name, target, family, linker, **kwargs):
             "--build-id=sha1",
         ] + _EMULATIONS.get(target, []),
         version_script = "//vdso:%s.map" % target,
-        deps = _DEPS,
+        deps = IMAGE_DEPS,
         **kwargs
     )
     return None

@@ -237,4 +237,15 @@ template <class Surroundings = ImageSurroundings>
     return vvar::vdso::Gettimeofday(now, zone);              \
   }
 
+/// What x86 and RISC-V have besides, and what x86 alone has.
+#define VVAR_IMAGE_GETCPU(prefix)                        \
+  extern "C" VVAR_EXPORTED int32_t prefix##getcpu(       \
+      uint32_t* cpu, uint32_t* node, void* /*unused*/) { \
+    return vvar::vdso::GetCpu(cpu, node);                \
+  }
+#define VVAR_IMAGE_TIME(prefix)                                   \
+  extern "C" VVAR_EXPORTED intptr_t prefix##time(intptr_t* now) { \
+    return vvar::vdso::Time(now);                                 \
+  }
+
 #endif  // VVAR_VDSO_IMAGE_H_

@@ -11,18 +11,8 @@
 namespace fallback = vvar::fallback;
 
 VVAR_IMAGE_FUNCTIONS(__vdso_)
-
-extern "C" {
-
-VVAR_EXPORTED intptr_t __vdso_time(intptr_t* now) {
-  return vvar::vdso::Time(now);
-}
-VVAR_EXPORTED int32_t __vdso_getcpu(uint32_t* cpu, uint32_t* node,
-                                    void* /*unused*/) {
-  return vvar::vdso::GetCpu(cpu, node);
-}
-
-}  // extern "C"
+VVAR_IMAGE_GETCPU(__vdso_)
+VVAR_IMAGE_TIME(__vdso_)
 
 #define VVAR_ALIAS(type, name, parameters) \
   extern "C"                               \

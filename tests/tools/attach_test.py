@@ -439,7 +439,6 @@ def a_traced_process_is_refused(_, page):
 def a_process_with_a_filter_is_left_to_who_may_suspend_it(folder, page):
     deny = build(folder, "deny_time", "gcc", source=DENY_SOURCE)
     nobody = as_nobody()
-    os.chmod(folder, 0o755)
     with Server(page), python(*nobody, deny) as program:
         refused(attach(program.pid, "--page=" + page, within=nobody), 125,
                 "seccomp")

@@ -331,7 +331,6 @@ def another_users_page_leaves_the_program_as_it_was(folder, page):
         raise SkipCase("needs root, to become somebody else")
     probe = build(folder, "probe", "gcc", "-pthread", source=PROBE_SOURCE)
     library = shutil.copy(LIBRARY, os.path.join(folder, "preload.so"))
-    os.chmod(folder, 0o755)
     os.chmod(library, 0o755)
     make_page_ahead(page)
     nobody = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"]
@@ -384,7 +383,6 @@ def programs_that_are_not_for_it_run_as_they_were(folder, page):
         print("skipped:", skip)
     if os.geteuid() != 0:
         raise SkipCase("needs root, to make a setuid program")
-    os.chmod(folder, 0o755)
     probe = build(folder, "probe", "gcc", "-pthread", source=PROBE_SOURCE)
     os.chmod(probe, 0o4755)
     done = run(["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups",
@@ -409,7 +407,6 @@ def a_setuid_program_that_has_it_all_the_same_has_no_page(folder, page):
     shutil.copy(libc, folder + "/lib/x86_64-linux-gnu/libc.so.6")
     library = shutil.copy(LIBRARY, folder + "/lib/x86_64-linux-gnu/preload.so")
     make_page_ahead(page)
-    os.chmod(folder, 0o755)
     os.chmod(library, 0o4755)
     for mode, said in ((0o755, "/proc/self/ns/time"), (0o4755, "more rights")):
         os.chmod(probe, mode)

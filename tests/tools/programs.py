@@ -69,16 +69,25 @@ def rows_of(done):
 
 
 class Server:
-    def __init__(self, page, *flags):
+    """A `vvar serve`, ready when it has said so."""
+
+    def __init__(self, page, *flags, within=()):
+        """within: a command that runs another, such as unshare."""
         self.process = subprocess.Popen(
-            [VVAR, "serve", "--page=" + page, "--format=json", *flags],
+            [*within, VVAR, "serve", "--page=" + page, "--format=json", *flags],
             stdout=subprocess.PIPE, text=True)
+        self.start = self.read_object()
+
+    def read_object(self):
         text = ""
         while not text.rstrip().endswith("\n}"):
             line = self.process.stdout.readline()
             assert line, "server said only: " + text
             text += line
-        self.start = json.loads(text)
+        return json.loads(text)
+
+    def send(self, number):
+        self.process.send_signal(number)
 
     def kill(self):
         self.process.kill()
@@ -195,11 +204,12 @@ I386_PROGRAMS = {
 
 def run_cases(cases, before=lambda case: None):
     """Runs case(folder, page) for each, after before(case), in a folder of its
-    own in memory, with the path of a page to be made there. Returns the exit
-    status."""
+    own in memory, which every user may enter, with the path of a page to be made
+    there. Returns the exit status."""
     failed = 0
     for case in cases:
         with tempfile.TemporaryDirectory(dir="/dev/shm") as folder:
+            os.chmod(folder, 0o755)
             try:
                 before(case)
                 case(folder, os.path.join(folder, "page"))

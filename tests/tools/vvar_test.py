@@ -13,58 +13,25 @@ import socket
 import struct
 import subprocess
 import sys
-import tempfile
 import time
-import traceback
 
 sys.path.insert(1, str(pathlib.Path(__file__).resolve().parents[1] / "support"))
 import refused_counter  # pylint: disable=wrong-import-position
+import programs  # pylint: disable=wrong-import-position
+from programs import DEADLINE_S, VVAR, Server, SkipCase
 
-VVAR = sys.argv[1]
 CLOCKS = ["realtime", "monotonic", "monotonic_raw", "boottime", "tai",
           "realtime_coarse", "monotonic_coarse"]
-DEADLINE_S = 60  # Gives up only; no case depends on how long anything takes.
 
 
 def run(*words, within=()):
     """`within`: a command that runs another, such as unshare."""
-    return subprocess.run([*within, VVAR, *words], capture_output=True,
-                          text=True, timeout=DEADLINE_S)
+    return programs.run([*within, VVAR, *words])
 
 
 def report(*words, within=()):
     done = run(*words, "--format=json", within=within)
     return done.returncode, json.loads(done.stdout)
-
-
-class Server:
-    """A `vvar serve`, ready when it has said so."""
-
-    def __init__(self, page, *flags, within=()):
-        self.process = subprocess.Popen(
-            [*within, VVAR, "serve", "--page=" + page, "--format=json", *flags],
-            stdout=subprocess.PIPE, text=True)
-        self.start = self.read_object()
-
-    def read_object(self):
-        text = ""
-        while not text.rstrip().endswith("\n}"):
-            line = self.process.stdout.readline()
-            assert line, "server said only: " + text
-            text += line
-        return json.loads(text)
-
-    def send(self, number):
-        os.kill(self.process.pid, number)
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *_):
-        if self.process.poll() is None:
-            self.send(signal.SIGKILL)
-        self.process.wait()
-        self.process.stdout.close()
 
 
 def wait_for(condition, what):
@@ -86,7 +53,7 @@ def check_error(done, code, *words):
 # --- cases -------------------------------------------------------------------
 
 
-def help_names_every_command_and_exit_code(_):
+def help_names_every_command_and_exit_code(_, __):
     done = run("--help")
     assert done.returncode == 0
     for word in ["serve", "now", "watch", "dump", "system", "--page", "--tick",
@@ -97,13 +64,13 @@ def help_names_every_command_and_exit_code(_):
         assert " %d  " % code in done.stdout, code
 
 
-def version_is_told_with_the_pages(_):
+def version_is_told_with_the_pages(_, __):
     done = run("serve", "--version")
     assert done.returncode == 0 and not done.stderr
     assert re.fullmatch(r"vvar \d+\.\d+\.\d+, page ABI 2\.0\n", done.stdout), done
 
 
-def wrong_usage_is_told_with_the_value_and_what_was_expected(page):
+def wrong_usage_is_told_with_the_value_and_what_was_expected(_, page):
     check_error(run(), 2, "no command", "serve")
     check_error(run("sing"), 2, "sing", "serve")
     check_error(run("now", "extra"), 2, "extra")
@@ -136,7 +103,7 @@ def wrong_usage_is_told_with_the_value_and_what_was_expected(page):
     assert not os.path.exists(page)
 
 
-def six_pages_that_cannot_be_read_give_six_errors_and_exit_codes(page):
+def six_pages_that_cannot_be_read_give_six_errors_and_exit_codes(_, page):
     with Server(page) as server:
         server.send(signal.SIGTERM)
         assert server.process.wait(DEADLINE_S) == 0
@@ -163,7 +130,7 @@ def six_pages_that_cannot_be_read_give_six_errors_and_exit_codes(page):
     check_error(with_word(20, 77), 8, page, "counter 77")
 
 
-def a_reader_without_permission_is_told_so(page):
+def a_reader_without_permission_is_told_so(_, page):
     if os.geteuid() != 0:
         raise SkipCase("needs root, to become somebody else")
     with Server(page):
@@ -187,7 +154,7 @@ def a_reader_without_permission_is_told_so(page):
     check_error(done, 9, page, "Permission denied")
 
 
-def now_without_a_page_is_answered_by_the_system(_):
+def now_without_a_page_is_answered_by_the_system(_, __):
     code, now = report("now")
     assert code == 0
     assert [clock["id"] for clock in now["clocks"]] == CLOCKS
@@ -199,7 +166,7 @@ def now_without_a_page_is_answered_by_the_system(_):
     assert realtime["sec"] * 10**9 + realtime["nsec"] <= time.time_ns()
 
 
-def now_tells_the_time_where_the_counter_is_refused(page):
+def now_tells_the_time_where_the_counter_is_refused(_, page):
     if not refused_counter.can_be_refused():
         raise SkipCase("no PR_SET_TSC on this architecture or kernel")
     folder = os.path.dirname(page)
@@ -211,7 +178,7 @@ def now_tells_the_time_where_the_counter_is_refused(page):
         assert row["leg"] == "syscall" and row["error"] == 0, row
 
 
-def now_with_a_page_is_answered_by_the_page_and_lies_in_the_bracket(page):
+def now_with_a_page_is_answered_by_the_page_and_lies_in_the_bracket(_, page):
     with Server(page) as server:
         assert server.start["page"] == page
         assert server.start["counter_hz"] > 0
@@ -229,7 +196,7 @@ def now_with_a_page_is_answered_by_the_page_and_lies_in_the_bracket(page):
             assert clock["status"] in ("synchronised", "unsynchronised")
 
 
-def the_kernels_parameters_are_followed_or_refused_with_the_reason(page):
+def the_kernels_parameters_are_followed_or_refused_with_the_reason(_, page):
     with Server(page, "--reference=kernel-vvar") as server:
         name, why = (server.start[key] for key in ("reference",
                                                    "reference_note"))
@@ -241,7 +208,7 @@ def the_kernels_parameters_are_followed_or_refused_with_the_reason(page):
         assert clock["backward_steps"] == 0, clock
 
 
-def without_chronyd_the_kernel_bounds_the_error(page):
+def without_chronyd_the_kernel_bounds_the_error(_, page):
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -251,7 +218,7 @@ def without_chronyd_the_kernel_bounds_the_error(page):
         assert report("now", "--page=" + page)[0] == 0
 
 
-def watch_reports_every_clock_without_backward_steps(page):
+def watch_reports_every_clock_without_backward_steps(_, page):
     with Server(page):
         code, seen = report("watch", "--page=" + page, "--seconds=1")
     assert code == 0
@@ -266,7 +233,7 @@ def watch_reports_every_clock_without_backward_steps(page):
     assert seen["seconds"] >= 1 and seen["age_ns"] >= 0
 
 
-def a_page_agrees_with_the_kernel_of_each_time_namespace(page):
+def a_page_agrees_with_the_kernel_of_each_time_namespace(_, page):
     away = ["unshare", "--time", "--monotonic", "1000000", "--boottime", "5"]
     second = 10**9
     probe = subprocess.run([*away, "true"], capture_output=True, text=True)
@@ -303,7 +270,7 @@ def a_page_agrees_with_the_kernel_of_each_time_namespace(page):
         check(away, inside)
 
 
-def dump_shows_every_field(page):
+def dump_shows_every_field(_, page):
     with Server(page):
         code, dump = report("dump", "--page=" + page)
         assert run("dump", "--page=" + page).returncode == 0
@@ -317,7 +284,7 @@ def dump_shows_every_field(page):
     assert 0 <= slot["realtime"]["nsec"] < 10**9
 
 
-def system_says_what_each_clock_costs_and_who_answers(_):
+def system_says_what_each_clock_costs_and_who_answers(_, __):
     code, system = report("system")
     assert code == 0
     assert run("system").returncode == 0
@@ -330,7 +297,7 @@ def system_says_what_each_clock_costs_and_who_answers(_):
                    for symbol in system["vdso"]["symbols"])
 
 
-def sigterm_leaves_a_clean_page(page):
+def sigterm_leaves_a_clean_page(_, page):
     with Server(page) as server:
         server.send(signal.SIGTERM)
         end = server.read_object()
@@ -341,19 +308,19 @@ def sigterm_leaves_a_clean_page(page):
     assert timeline["writer_id"] == 0 and not timeline["update_under_way"]
 
 
-def a_second_live_server_is_refused(page):
+def a_second_live_server_is_refused(_, page):
     with Server(page):
         check_error(run("serve", "--page=" + page), 11, page, "another writer")
 
 
-def a_foreign_file_is_refused_and_left_alone(page):
+def a_foreign_file_is_refused_and_left_alone(_, page):
     with open(page, "wb") as file:
         file.write(b"precious" * 512)
     check_error(run("serve", "--page=" + page), 6, page, "foreign")
     assert open(page, "rb").read() == b"precious" * 512
 
 
-def a_stopped_server_goes_stale_and_comes_back(page):
+def a_stopped_server_goes_stale_and_comes_back(_, page):
     with Server(page, "--max_age=200ms") as server:
         server.send(signal.SIGSTOP)
         wait_for(lambda: report("now", "--page=" + page)[0] == 10, "stale")
@@ -366,7 +333,7 @@ def a_stopped_server_goes_stale_and_comes_back(page):
         wait_for(lambda: report("now", "--page=" + page)[0] == 0, "back")
 
 
-def readers_go_on_across_a_killed_and_a_new_server(page):
+def readers_go_on_across_a_killed_and_a_new_server(_, page):
     first = Server(page)
     watcher = subprocess.Popen(
         [VVAR, "watch", "--page=" + page, "--seconds=4", "--format=json"],
@@ -388,10 +355,6 @@ def readers_go_on_across_a_killed_and_a_new_server(page):
     assert before["header"]["instance_id"] == after["header"]["instance_id"]
     old, new = before["timeline"][0]["seq"], after["timeline"][0]["seq"]
     assert 0 < (new - old) % 2**32 < 2**31, (old, new)
-
-
-class SkipCase(Exception):
-    pass
 
 
 CASES = [
@@ -417,22 +380,5 @@ CASES = [
 ]
 
 
-def main():
-    failed = 0
-    for case in CASES:
-        with tempfile.TemporaryDirectory(dir="/dev/shm") as folder:
-            os.chmod(folder, 0o755)
-            try:
-                case(os.path.join(folder, "page"))
-                verdict = "PASSED"
-            except SkipCase as skip:
-                verdict = "SKIPPED %s" % skip
-            except Exception:  # One case's failure, of whatever kind.
-                failed += 1
-                traceback.print_exc()
-                verdict = "FAILED see the trace above"
-        print("CASE", case.__name__, verdict, flush=True)
-    return 1 if failed else 0
-
-
-sys.exit(main())
+if __name__ == "__main__":
+    sys.exit(programs.run_cases(CASES))
